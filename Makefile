@@ -1,0 +1,54 @@
+# Periscope: the few commands that a developer needs. `make help` lists them.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LDFLAGS  := -s -w -X github.com/periscope-k8s/periscope/internal/cli.version=$(VERSION)
+BIN      := bin/periscope
+FUZZTIME ?= 30s
+
+# golangci-lint is built once from the Go module proxy, under its version.
+LINT_VERSION := v2.15.0
+LINT         := .tools/golangci-lint-$(LINT_VERSION)
+
+export CGO_ENABLED ?= 0
+
+.PHONY: help build run test test-race fuzz bench lint cross clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: ## Build bin/periscope, one static binary
+	@go build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN) ./cmd/periscope
+
+run: build ## The main job: collect this host into ./periscope (sudo makes it complete)
+	$(BIN) collect --local
+
+test: ## All tests: vet, every unit test, the race detector where there is a C compiler
+	go vet ./...
+	go test ./...
+	@if command -v gcc >/dev/null; then $(MAKE) --no-print-directory test-race; else echo "no C compiler: race tests left out"; fi
+
+test-race: ## The tests again under the race detector
+	CGO_ENABLED=1 go test -race ./internal/...
+
+fuzz: ## Every fuzz target for FUZZTIME (30s)
+	@FUZZTIME=$(FUZZTIME) ./hack/fuzz.sh
+
+bench: build ## Speed and memory against the compressor alone; prints the table of bench/README.md
+	go run ./bench
+
+lint: $(LINT) ## golangci-lint, built on first use
+	$(LINT) run ./...
+
+$(LINT):
+	@mkdir -p .tools/build
+	GOBIN=$(CURDIR)/.tools/build go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINT_VERSION)
+	@mv .tools/build/golangci-lint $@
+
+cross: ## Build and vet for every platform of the CLI
+	@for p in linux/amd64 linux/arm64 darwin/arm64 windows/amd64; do \
+	  echo "$$p"; GOOS=$${p%/*} GOARCH=$${p#*/} go vet ./... || exit 1; done
+
+clean: ## Remove what the other targets made
+	rm -rf bin .tools

@@ -1,0 +1,230 @@
+package bundle
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"unsafe"
+
+	"github.com/periscope-k8s/periscope/internal/manifest"
+)
+
+// smallDisk mounts a fresh ext4 file system of 8 MiB from a loop device.
+func smallDisk(t *testing.T) string {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("mounting a loop device needs root")
+	}
+	dir := t.TempDir()
+	image, mount := filepath.Join(dir, "disk"), filepath.Join(dir, "mnt")
+	if err := errors.Join(os.WriteFile(image, nil, 0o600), os.Truncate(image, 8<<20), os.Mkdir(mount, 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{{"mkfs.ext4", "-q", "-m", "0", image}, {"mount", "-o", "loop", image, mount}} {
+		if out, err := exec.Command(args[0], args[1:]...).CombinedOutput(); err != nil {
+			t.Fatalf("%v: %v\n%s", args, err, out)
+		}
+	}
+	t.Cleanup(func() {
+		if out, err := exec.Command("umount", "-l", mount).CombinedOutput(); err != nil {
+			t.Errorf("umount: %v\n%s", err, out)
+		}
+	})
+	return mount
+}
+
+// noise is n bytes of lines that do not compress, so that the disk fills.
+func noise(n int, seed uint64) string {
+	r := rand.New(rand.NewPCG(seed, 1))
+	var b strings.Builder
+	for b.Len() < n {
+		fmt.Fprintf(&b, "%016x%016x%016x%016x\n", r.Uint64(), r.Uint64(), r.Uint64(), r.Uint64())
+	}
+	return b.String()
+}
+
+func TestFullDisk(t *testing.T) {
+	dir := smallDisk(t)
+	w := newTestWriter(t, Options{Path: filepath.Join(dir, "node-1.zip"), Order: []string{"first", "last"}})
+	put(t, w, "first/small", "whole\n")
+	put(t, w, "first/medium", noise(2<<20, 1))
+	huge := noise(16<<20, 2)
+	put(t, w, "last/huge", huge)
+	late := noise(1<<20, 3)
+	put(t, w, "first/late", late)
+
+	done, m := finish(t, w)
+	if done.Memory != nil {
+		t.Error("the archive on the disk was given up although it could be finished")
+	}
+	files, read := readFinished(t, done)
+	if files["first/small"] != "whole\n" || len(files["first/medium"]) < 2<<20 {
+		t.Error("files that were complete before the disk was full are not whole")
+	}
+	for name, all := range map[string]string{"last/huge": huge, "first/late": late} {
+		got, f := files[name], fileOf(t, read, name)
+		if !strings.HasSuffix(all, got) || len(got) < MaxTail/2 || f.CutFront+f.Size != int64(len(all)) {
+			t.Errorf("%s: %d bytes kept, %d cut, of %d", name, f.Size, f.CutFront, len(all))
+		}
+	}
+	if m.Outcome != manifest.Incomplete || !strings.Contains(strings.Join(m.Problems, "\n"), "no space left") {
+		t.Errorf("outcome %s, problems %q", m.Outcome, m.Problems)
+	}
+}
+
+func TestFullDiskIsRelieved(t *testing.T) {
+	dir := smallDisk(t)
+	old := filepath.Join(dir, "old-bundle")
+	if err := os.WriteFile(old, []byte(noise(5<<20, 9)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	calls := 0
+	w := newTestWriter(t, Options{Path: filepath.Join(dir, "node-1.zip"), Relieve: func() bool {
+		calls++
+		return os.Remove(old) == nil
+	}})
+	want := noise(2<<20, 4)
+	put(t, w, "a/log", want)
+	put(t, w, "a/log2", want)
+	done, m := finish(t, w)
+	files, _ := readFinished(t, done)
+	if files["a/log"] != want || files["a/log2"] != want || m.Outcome != manifest.Succeeded || calls == 0 {
+		t.Errorf("%d and %d bytes, %s, %d calls", len(files["a/log"]), len(files["a/log2"]), m.Outcome, calls)
+	}
+}
+
+func TestDiskFullFromTheStart(t *testing.T) {
+	dir := smallDisk(t)
+	fill(t, dir)
+	w := newTestWriter(t, Options{Path: filepath.Join(dir, "node-1.zip")})
+	put(t, w, "a/log", "some evidence\n")
+	done, m := finish(t, w)
+	files, _ := readFinished(t, done)
+	if files["a/log"] != "some evidence\n" || m.Outcome != manifest.Incomplete {
+		t.Errorf("got %q, %s", files, m.Outcome)
+	}
+}
+
+// fill writes until the disk is full.
+func fill(t *testing.T, dir string) {
+	t.Helper()
+	f, err := os.Create(filepath.Join(dir, "fill"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for _, size := range []int{64 << 10, 512} {
+		for err = nil; err == nil; {
+			_, err = f.Write(make([]byte, size))
+		}
+	}
+	if !errors.Is(err, syscall.ENOSPC) {
+		t.Fatal(err)
+	}
+}
+
+func TestBrokenDisk(t *testing.T) {
+	dir := smallDisk(t)
+	w := newTestWriter(t, Options{Path: filepath.Join(dir, "node-1.zip"), Order: []string{"first", "last"}})
+	before := noise(1<<20, 5)
+	put(t, w, "last/before", before)
+	open := create(t, w, "first/open")
+	if _, err := open.Write([]byte("begun\n")); err != nil {
+		t.Fatal(err)
+	}
+	shutdown(t, dir)
+
+	if _, err := open.Write([]byte(noise(300<<10, 6))); err != nil {
+		t.Errorf("a write on a broken disk: %v", err)
+	}
+	if err := open.Close(); err != nil {
+		t.Errorf("close on a broken disk: %v", err)
+	}
+	put(t, w, "first/after", "after\n")
+	done, m := finish(t, w)
+	if done.Memory == nil || done.Size > MaxRescue {
+		t.Fatalf("no archive in memory, or too large: %d bytes", done.Size)
+	}
+	files, read := readZip(t, bytes.NewReader(done.Memory), done.Size)
+	if files["first/after"] != "after\n" {
+		t.Errorf("after: %q", files["first/after"])
+	}
+	if f := fileOf(t, read, "first/open"); f.Size+f.CutFront < 300<<10 || f.CutFront == 0 {
+		t.Errorf("open: %+v", f)
+	}
+	// What was written before may be readable from the page cache or not; it must be there or
+	// be named as lost.
+	if got, ok := files["last/before"]; ok && !strings.HasSuffix(before, got) {
+		t.Errorf("before: %d bytes that are not its end", len(got))
+	} else if !ok && !strings.Contains(strings.Join(m.Problems, "\n"), "last/before: lost") {
+		t.Errorf("last/before is missing without a word: %q", m.Problems)
+	}
+	if m.Outcome != manifest.Incomplete {
+		t.Errorf("outcome %s", m.Outcome)
+	}
+}
+
+// shutdown makes the file system fail as a broken disk does: ext4's shutdown ioctl
+// (EXT4_IOC_SHUTDOWN without flushing), after which it answers EIO or EROFS.
+func shutdown(t *testing.T, dir string) {
+	t.Helper()
+	f, err := os.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	flags := uint32(2)
+	if _, _, errno := syscall.Syscall(syscall.SYS_IOCTL, f.Fd(), 0x8004587d, uintptr(unsafe.Pointer(&flags))); errno != 0 {
+		t.Fatalf("shut the file system down: %v", errno)
+	}
+}
+
+func TestReadOnlyDisk(t *testing.T) {
+	dir := smallDisk(t)
+	if out, err := exec.Command("mount", "-o", "remount,ro", dir).CombinedOutput(); err != nil {
+		t.Fatalf("remount: %v\n%s", err, out)
+	}
+	w := newTestWriter(t, Options{Path: filepath.Join(dir, "node-1.zip")})
+	put(t, w, "a/log", "some evidence\n")
+	done, m := finish(t, w)
+	files, _ := readFinished(t, done)
+	if done.Memory == nil || files["a/log"] != "some evidence\n" || !strings.Contains(m.Problems[0], "read-only") {
+		t.Errorf("got %q, %q", files, m.Problems)
+	}
+}
+
+// TestRescueSparesPriority fills the memory with more than it holds.
+func TestRescueSparesPriority(t *testing.T) {
+	w := newTestWriter(t, Options{Order: []string{"first", "last"}})
+	w.broken = syscall.EIO
+	w.file.Close()
+	w.file = nil
+	text := noise(MaxTail, 7)
+	for i := range 60 {
+		put(t, w, fmt.Sprintf("last/%d", i), text)
+		put(t, w, fmt.Sprintf("first/%d", i), text)
+	}
+	done, m := finish(t, w)
+	files, _ := readFinished(t, done)
+	var first, last int
+	for name := range files {
+		if strings.HasPrefix(name, "first/") {
+			first++
+		} else {
+			last++
+		}
+	}
+	if done.Size > MaxRescue || first != 60 || last == 0 || last == 60 {
+		t.Errorf("%d bytes, %d of the first and %d of the last collector", done.Size, first, last)
+	}
+	if lost := strings.Count(strings.Join(m.Problems, "\n"), ": lost"); lost != 60-last {
+		t.Errorf("%d files are missing, %d are named as lost", 60-last, lost)
+	}
+}

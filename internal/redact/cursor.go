@@ -1,0 +1,85 @@
+package redact
+
+import "bytes"
+
+// A cursor reads b from i on. Past the end it sees zero bytes.
+type cursor struct {
+	b []byte
+	i int
+}
+
+func (c *cursor) rest() []byte { return c.b[min(c.i, len(c.b)):] }
+
+func (c *cursor) peek() byte { return c.peekAt(0) }
+
+func (c *cursor) peekAt(n int) byte {
+	if c.i+n < len(c.b) {
+		return c.b[c.i+n]
+	}
+	return 0
+}
+
+func (c *cursor) take(s string) bool {
+	if !bytes.HasPrefix(c.rest(), []byte(s)) {
+		return false
+	}
+	c.i += len(s)
+	return true
+}
+
+func (c *cursor) takeFold(s string) bool {
+	if !hasFold(c.rest(), s) {
+		return false
+	}
+	c.i += len(s)
+	return true
+}
+
+func (c *cursor) skip(set *byteSet, limit int) int {
+	n := set.run(c.rest(), limit)
+	c.i += n
+	return n
+}
+
+// blanks skips spaces, tabs and terminal colours.
+func (c *cursor) blanks() {
+	for c.skip(blank, maxGap) > 0 || c.colour() {
+	}
+}
+
+func (c *cursor) colour() bool {
+	for _, esc := range []string{"\x1b[", `\u001b[`, `\x1b[`} {
+		if !bytes.HasPrefix(c.rest(), []byte(esc)) {
+			continue
+		}
+		if n := colour.run(c.rest()[len(esc):], 16); c.peekAt(len(esc)+n) == 'm' {
+			c.i += len(esc) + n + 1
+			return true
+		}
+	}
+	return false
+}
+
+// newline skips the end of a line: a real one, or the escape \n.
+func (c *cursor) newline() (slashes int, ok bool) {
+	if c.peek() == '\r' && c.peekAt(1) == '\n' || c.peek() == '\n' {
+		c.i += 1 + int(c.peek()&4>>2) // \r has this bit, \n has not
+		return 0, true
+	}
+	if n := backslash.run(c.rest(), 16); n > 0 && c.peekAt(n) == 'n' {
+		c.i += n + 1
+		return n, true
+	}
+	return 0, false
+}
+
+// open skips a quote with the backslashes before it.
+func (c *cursor) open() (quote byte, level int, ok bool) {
+	n := backslash.run(c.rest(), 16)
+	q := c.peekAt(n)
+	if !quotes[q] {
+		return 0, 0, false
+	}
+	c.i += n + 1
+	return q, levelOf(n), true
+}

@@ -1,0 +1,52 @@
+// Package redact takes secrets out of a stream of text before it is stored.
+//
+// Every byte of a bundle passes through a [Writer]. It copies text unchanged except for secrets, and puts a
+// pseudonym in the place of each:
+//
+//	{"user":"app","password":"REDACTED-password-1f3a9c0b2d"}
+//
+// # Concepts
+//
+// An anchor is a literal that announces a secret: "password", "sig=", "eyJ", "-BEGIN ". The text is searched for all
+// anchors at once, in one pass, and nothing else is looked at; that makes text without secrets fast.
+// At an anchor a finder reads a little text on both sides and decides whether a secret begins, and where.
+// The secret's body then knows, byte by byte, where the secret ends; it has no greatest length.
+// A [rules table] joins the three: a new shape of secret is one entry there and one case in testdata/mask.txt.
+//
+// A pseudonym is "REDACTED-", the name of the rule and ten hexadecimal digits. The digits are a keyed hash of the
+// secret's bytes: within one [Redactor] equal secrets have equal digits, so a reader can still see that two programs
+// used the same token, and without the key the digits tell nothing. A pseudonym is safe inside JSON, YAML, URLs and shell lines.
+// Text that has the exact shape of a pseudonym, with the name of a known rule, is left as it is: redacting twice
+// changes nothing. Anything else that begins with "REDACTED-" is text like any other.
+//
+// # Guarantee
+//
+// What a Writer gives out depends on the bytes it was given, never on how they were split into calls of Write.
+// A Writer uses a fixed amount of memory (about 128 KiB, and as much again with user rules), whatever the length of
+// lines and of secrets. It fails closed: text that has not been examined is not written, neither after an error of the
+// underlying writer, nor after a panic, nor when a value is too long to be judged.
+//
+// # What is kept
+//
+// A value is kept when it tells nothing (true, null, ***, up to three digits), is a reference ($(NAME), ${NAME}),
+// is a word of an error message ("token: expired"), or, except for passwords, is a path below a well-known folder. Keys count only
+// when they end in the keyword, so secretName, tokenreviews and --token-auth-file are plain text. In doubt a value is masked.
+//
+// # Limits
+//
+// A secret is recognised by its shape or by the name before it. These are not recognised:
+//   - free text ("the password is hunter2"), and words of a passphrase after the first one when the passphrase is
+//     neither quoted nor alone after "key: " at the start of a line;
+//   - values without a telling key or shape: the data of a Secret object, the payload of a base64 blob, a file that
+//     holds nothing but a password;
+//   - text in another encoding: compressed, UTF-16, byte arrays, HTML entities for quotes;
+//   - a quoted value that goes on in a line without indentation;
+//   - a key that the container runtime cut in two when it split a long line (a value that it cut is followed);
+//   - a private key without its BEGIN line, or after 16 KiB of other text in the middle of it.
+//
+// # User rules
+//
+// User rules are regular expressions, see [ParseRules]. They run on the raw text before the built-in rules, line by line. A line over
+// 32 KiB is examined in windows of that size which overlap by 4 KiB: a match of up to 4 KiB is found wherever it
+// lies, a longer one may be masked in part. A secret that reaches the end of a window is masked up to the next blank or quote.
+package redact
