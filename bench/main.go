@@ -29,8 +29,9 @@ func main() {
 	size := flag.Int64("size", 2000, "megabytes of pod logs; also measured with twice as many")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	if err := run(ctx, *binary, *size*1e6); err != nil {
+	err := run(ctx, *binary, *size*1e6)
+	stop()
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}

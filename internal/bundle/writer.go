@@ -23,6 +23,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -70,7 +71,7 @@ type Writer struct {
 	offset   int64 // end of the last whole entry
 	records  []record
 	files    []manifest.File // one for each record
-	names    map[string]bool
+	names    map[string]bool // of entries; true: of folders above them
 	broken   error // first failure of the disk
 	memory   []rescued
 	problems []string
@@ -109,11 +110,28 @@ func (w *Writer) Create(name string) (io.WriteCloser, error) {
 	if w.closed {
 		return nil, fmt.Errorf("create %s: %w", name, os.ErrClosed)
 	}
-	if w.names[name] || name == manifest.Name {
-		return nil, fmt.Errorf("create %s: %w", name, fs.ErrExist)
+	if err := w.claim(name); err != nil {
+		return nil, err
 	}
-	w.names[name] = true
 	return newEntry(w, name), nil
+}
+
+// claim takes a name. A name cannot be a file's and a folder's at once: such an archive
+// cannot be unpacked. The caller holds w.mu.
+func (w *Writer) claim(name string) error {
+	if _, taken := w.names[name]; taken || name == manifest.Name {
+		return fmt.Errorf("create %s: %w", name, fs.ErrExist)
+	}
+	for dir := path.Dir(name); dir != "."; dir = path.Dir(dir) {
+		if folder, taken := w.names[dir]; taken && !folder {
+			return fmt.Errorf("create %s: %s is a file: %w", name, dir, fs.ErrExist)
+		}
+	}
+	for dir := path.Dir(name); dir != "."; dir = path.Dir(dir) {
+		w.names[dir] = true
+	}
+	w.names[name] = false
+	return nil
 }
 
 // FS reads the entries that are closed by now.
@@ -294,12 +312,6 @@ func (w *Writer) noteBroken(err error) {
 	}
 }
 
-func (w *Writer) isBroken() bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.broken != nil
-}
-
 // partName returns the name of part n of an entry, distinct from all others.
 func (w *Writer) partName(name string, n int) string {
 	if n == 0 {
@@ -308,10 +320,9 @@ func (w *Writer) partName(name string, n int) string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	part := fmt.Sprintf("%s.%03d", name, n)
-	for w.names[part] {
+	for w.claim(part) != nil {
 		part += "~"
 	}
-	w.names[part] = true
 	return part
 }
 

@@ -163,7 +163,7 @@ func TestWriteAndRead(t *testing.T) {
 func TestCreateRefusesBadNames(t *testing.T) {
 	w := newTestWriter(t, Options{})
 	put(t, w, "a/b", "1")
-	for _, name := range []string{"", ".", "/a", "../a", "a/../b", "a//b", `a\b`, "a\x00", "a/b", manifest.Name} {
+	for _, name := range []string{"", ".", "/a", "../a", "a/../b", "a//b", `a\b`, "a\x00", "a/b", "a", "a/b/c", manifest.Name} {
 		if _, err := w.Create(name); err == nil {
 			t.Errorf("Create(%q) succeeded", name)
 		}

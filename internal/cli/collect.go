@@ -115,7 +115,7 @@ func complete(cmd *cobra.Command, flag string, words []string) {
 }
 
 func (o *collectOptions) run(ctx context.Context, s *Streams) error {
-	req, err := o.request(s)
+	req, err := o.request()
 	if err != nil {
 		return err
 	}
@@ -137,7 +137,7 @@ func (o *collectOptions) run(ctx context.Context, s *Streams) error {
 }
 
 // request checks the options and turns them into a Request.
-func (o *collectOptions) request(s *Streams) (*nodebundle.Request, error) {
+func (o *collectOptions) request() (*nodebundle.Request, error) {
 	if !o.local {
 		return nil, usageError("say what to collect: --local collects this host and needs nothing else")
 	}

@@ -37,7 +37,7 @@ func Main(ctx context.Context, args []string, s Streams) int {
 		exit = &exitError{code: exitFailed, err: err}
 	}
 	if exit.err != nil {
-		fmt.Fprintf(s.Err, "periscope: %v\n", exit.err)
+		fmt.Fprintf(s.Err, "periscope: %s\n", escapeLines(exit.err.Error()))
 	}
 	return exit.code
 }
@@ -102,6 +102,15 @@ func flagError(cmd *cobra.Command, err error) error {
 		}
 	}
 	return usageError("%v%s\nSee '%s --help'.", err, hint, cmd.CommandPath())
+}
+
+// escapeLines escapes a message that may quote a host or a bundle, line by line.
+func escapeLines(text string) string {
+	lines := strings.Split(text, "\n")
+	for i := range lines {
+		lines[i] = escape(lines[i])
+	}
+	return strings.Join(lines, "\n")
 }
 
 func didYouMean(names ...string) string {

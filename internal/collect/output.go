@@ -121,7 +121,7 @@ func (o *output) seal() {
 	}
 	o.mu.Unlock()
 	for _, f := range left {
-		f.end(true)
+		_ = f.end(true) // its error is in o.errs
 	}
 	o.budget.finish(o.index)
 }

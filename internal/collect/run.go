@@ -220,7 +220,7 @@ func judge(ctx context.Context, err error, limit time.Duration) (manifest.State,
 		return manifest.Skipped, oneLine(err.Error())
 	case ctx.Err() == nil:
 		return manifest.Failed, oneLine(err.Error())
-	case context.Cause(ctx) == errOwnTime:
+	case errors.Is(context.Cause(ctx), errOwnTime):
 		return manifest.TimedOut, fmt.Sprintf("its time limit of %v was reached", limit)
 	}
 	return ended(ctx)

@@ -126,7 +126,7 @@ func (r *Request) lay(made *Bundle) error {
 	}
 	made.Dir = r.Dir
 	if r.Layout == Files {
-		made.Finished.Path = ""
+		made.Path = ""
 		return os.Remove(r.path())
 	}
 	return nil

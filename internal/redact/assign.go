@@ -21,6 +21,7 @@ type assign struct {
 
 	by        byte
 	keyQuoted bool
+	attribute bool // the name is the value of an XML attribute
 	before    bool // blanks before the separator
 	after     bool // blanks after the separator
 	start     lineStart
@@ -36,6 +37,7 @@ func (a *assign) separator(c *cursor) bool {
 	if a.keyQuoted {
 		c.take("]")
 	}
+	c.index()
 	gap := c.i
 	c.blanks()
 	a.before = c.i > gap
@@ -51,12 +53,21 @@ func (a *assign) separator(c *cursor) bool {
 	return a.before && !a.keyQuoted && (a.key.spaced || a.key.password && (c.peek() == '\'' || c.peek() == '"'))
 }
 
+// index skips the index of a field: password[0].
+func (c *cursor) index() {
+	p := *c
+	if p.take("[") && p.skip(digit, 8) > 0 && p.take("]") {
+		*c = p
+	}
+}
+
 // look judges the text before the name.
 func (a *assign) look() {
 	text := a.place.before[:a.name.start]
 	if a.keyQuoted && quotes[a.name.prev] {
 		text = text[:len(text)-1]
 		text = text[:len(text)-backslash.runBack(text, 16)]
+		a.attribute = bytes.HasSuffix(text, []byte("="))
 	}
 	a.str = stringLevel(text)
 	a.start = lineStartOf(text)
@@ -101,16 +112,26 @@ func (a *assign) percent(c *cursor) bool {
 	return true
 }
 
-// tag skips the rest of an XML start tag, and one more tag around the value.
+// tag skips the rest of an XML start tag, and one more tag around the value. The name is that of the element, or an attribute or
+// element of its own: <a name="password">x</a>, <key>password</key><string>x</string>.
 func (a *assign) tag(c *cursor) bool {
 	a.by = byTag
-	if c.take("&gt;") {
+	switch p := *c; {
+	case c.take("&gt;"), a.attribute && c.take(">"):
 		return true
-	}
-	if !a.place.element(a.name) || !c.toTagEnd() {
+	case p.takeFold("</"):
+		if !p.toTagEnd() {
+			return false
+		}
+		p.skip(blank, maxGap)
+		if p.nextLine() {
+			p.skip(blank, maxGap)
+		}
+		*c = p
+		return c.peek() == '<' && c.peekAt(1) != '/' && c.toTagEnd()
+	case !a.place.element(a.name) || !c.toTagEnd():
 		return false
-	}
-	if c.peek() == '<' && alnum[c.peekAt(1)] {
+	case c.peek() == '<' && alnum[c.peekAt(1)]:
 		c.toTagEnd()
 	}
 	return true
@@ -128,12 +149,10 @@ func (c *cursor) toTagEnd() bool {
 // pair reads a value in a field of its own: name: DB_PASSWORD, value: abc.
 func (a *assign) pair(c *cursor) bool {
 	p := *c
-	for p.skip(pairGap, maxGap) > 0 {
-	}
-	slashes, newline := p.newline()
-	if newline || slashes == 0 && bytes.IndexByte(c.b[c.i:p.i], '\n') >= 0 {
-		a.start = lineStart{ok: true, indent: p.skip(blank, maxGap)}
-		a.line = true
+	p.skip(pairGap, maxGap)
+	indent, ownLine := 0, p.nextLine()
+	if ownLine {
+		indent = p.skip(blank, maxGap)
 	}
 	p.open()
 	if !p.takeFold("value") && !p.takeFold("stringvalue") {
@@ -144,11 +163,15 @@ func (a *assign) pair(c *cursor) bool {
 	if !a.equal(&p) {
 		return false
 	}
+	if ownLine {
+		a.line = true
+		a.start.ok, a.start.indent = true, indent
+	}
 	*c = p
 	return true
 }
 
-var pairGap = setOf(" \t\r,;")
+var pairGap = setOf(" \t,;")
 
 // flag reads the argument after a flag.
 func (a *assign) flag(c *cursor) bool {
@@ -156,8 +179,8 @@ func (a *assign) flag(c *cursor) bool {
 		return false
 	}
 	p := *c
-	switch _, newline := p.newline(); {
-	case newline:
+	switch {
+	case p.nextLine():
 		a.by = byItem
 		p.skip(blank, maxGap)
 		if !p.take("- ") {
@@ -171,7 +194,7 @@ func (a *assign) flag(c *cursor) bool {
 		if !quotes[p.peekAt(backslash.run(p.rest(), 16))] {
 			return false
 		}
-	case p.take("\x00"):
+	case p.zero():
 		a.by = byZero
 	case a.before:
 		a.by = byBlank
@@ -192,13 +215,12 @@ func (a *assign) value(c *cursor) (body, bool) {
 	case a.by == byTag:
 		return element(), c.peek() != '<'
 	case a.zeroSeparated():
-		return argument(), true
+		return argument(a.str), true
 	}
-	if a.by == byColon && c.peek() == '!' {
-		c.skip(space.not(), 32) // a YAML tag
-		c.blanks()
+	if a.by == byColon {
+		c.yamlTag()
 	}
-	list := c.take("[")
+	list := c.take("[]string{") || c.take("[")
 	if list {
 		c.skip(space, maxGap)
 	}
@@ -215,38 +237,54 @@ func (a *assign) value(c *cursor) (body, bool) {
 	return a.unquoted(c, list)
 }
 
+// yamlTag skips one of the tags that a string may have; any other word with ! may be the value.
+func (c *cursor) yamlTag() {
+	for _, tag := range []string{"!!str ", "!!binary ", "!vault ", "!unsafe "} {
+		if c.take(tag) {
+			c.blanks()
+			return
+		}
+	}
+}
+
 func (a *assign) unquoted(c *cursor, list bool) (body, bool) {
 	end := byte(0)
 	if list {
 		end = ']'
-	} else if a.name.prev == '\'' {
-		end = '\''
+	} else if a.name.prev == '\'' || a.name.prev == '`' {
+		end = a.name.prev
 	}
 	rest := *c
 	switch _, newline := rest.newline(); {
 	case newline || len(c.rest()) == 0:
 		return a.below(c)
-	case a.by == byColon && (c.peek() == '|' || c.peek() == '>'):
-		return a.scalar(c)
+	case a.by == byColon && blockSign[c.peek()] && a.scalar(c):
+		k, _ := blockAt(c, a.start)
+		return scalar(k), true
 	case c.peek() == '{' && structured(c.rest()):
 		return body{}, false
-	case a.key.header && !c.scheme() && a.by == byColon && (a.after || list):
+	case a.key.header && !c.scheme() && a.by == byColon && (a.after || a.key.colon), list:
 		a.line = true
 	case a.key.joints != "":
 		return settings(a.str, a.key.joints), true
 	case a.wholeLine():
 		a.line = true
 	}
-	if a.line && !list || a.line && a.key.header {
+	if a.line {
 		return line(a.str, end), true
 	}
 	return bare(a.str), true
 }
 
-// wholeLine reports whether the rest of the line is the value: key: value and key = value at the start of a line.
+// wholeLine reports whether the rest of the line, or of a string, is the value: key: value and key = value at the start, and "KEY=value".
 func (a *assign) wholeLine() bool {
+	if a.by == byEqual && quotes[a.name.prev] && upperName.run(a.name.text, 64) == len(a.name.text) && upperName[a.place.after[0]] {
+		return true
+	}
 	return a.by == byItem || a.start.ok && !a.keyQuoted && a.after && (a.by == byColon || a.before)
 }
+
+var upperName = upperNum.with("_")
 
 // zeroSeparated reports whether zero bytes separate the arguments or variables around.
 func (a *assign) zeroSeparated() bool {
@@ -260,25 +298,51 @@ func (a *assign) zeroSeparated() bool {
 	return zero >= 0 && a.place.after[zero] == 0
 }
 
+// below reads a value in the next line, which has more indentation: a string, a single word or, for some keys, anything.
 func (a *assign) below(c *cursor) (body, bool) {
-	if !a.key.nested || a.by != byColon {
+	if a.key.nested {
+		k, ok := blockAt(c, a.start)
+		return scalar(k), ok
+	}
+	p := *c
+	if a.by != byColon || !a.start.ok || !p.nextLine() || p.skip(blank, maxGap) <= a.start.indent {
 		return body{}, false
 	}
-	k, ok := blockAt(c, a.start)
-	return scalar(k), ok
+	*c = p
+	if q, level, ok := c.open(); ok {
+		a.quoted = true
+		return quoted(q, level, a.str, false), true
+	}
+	n := space.with(":\\{").not().run(c.rest(), lookAhead)
+	_, newline := (&cursor{b: c.rest(), i: n}).newline()
+	return bare(a.str), c.peek() != '-' && (newline || n == len(c.rest()))
 }
 
-func (a *assign) scalar(c *cursor) (body, bool) {
+// scalar reports whether a YAML block begins at c, and skips its sign.
+func (a *assign) scalar(c *cursor) bool {
 	p := *c
 	p.i++
-	p.skip(digit.with("+-"), 2)
-	k, ok := blockAt(&p, a.start)
-	if !ok {
-		return bare(a.str), p.peek() != 0 && !space[c.peekAt(1)]
+	p.skip(blockDetail, 2)
+	rest := p
+	if _, ok := blockAt(&rest, a.start); !ok {
+		return false
 	}
 	*c = p
-	return scalar(k), true
+	return true
 }
+
+// emptyBlock reports whether there is nothing but the sign of a block on the rest of a line.
+func emptyBlock(b []byte) bool {
+	c := cursor{b: b, i: 1}
+	c.skip(blockDetail, 2)
+	_, newline := c.newline()
+	return blockSign[b[0]] && (newline || len(c.rest()) == 0)
+}
+
+var (
+	blockSign   = setOf("|>")
+	blockDetail = digit.with("+-")
+)
 
 // structured reports whether the brace at the start of b opens an object or a template rather than being part of a value.
 func structured(b []byte) bool {
@@ -291,10 +355,21 @@ func structured(b []byte) bool {
 
 // scheme skips the name of an authentication scheme, and reports whether a single token follows it.
 func (c *cursor) scheme() bool {
-	for _, s := range []string{"bearer", "basic", "token", "negotiate", "ntlm", "apikey"} {
+	for _, s := range schemes {
 		p := *c
 		if p.takeFold(s) && (p.skip(blank, 8) > 0 || p.takeFold("%20")) {
 			*c = p
+			return true
+		}
+	}
+	return false
+}
+
+var schemes = []string{"bearer", "basic", "token", "negotiate", "ntlm", "apikey"}
+
+func isScheme(v []byte) bool {
+	for _, s := range schemes {
+		if len(v) == len(s) && hasFold(v, s) {
 			return true
 		}
 	}
@@ -311,6 +386,12 @@ func (a *assign) keep(h hit) bool {
 		return !a.key.valid(v)
 	case !whole:
 		return false
+	case len(v) == 0:
+		return true
+	case a.by == byColon && emptyBlock(a.place.after[h.from:]):
+		return true
+	case a.key.header && isScheme(v):
+		return true
 	case harmless(v), !a.key.password && isPath(v):
 		return true
 	case len(a.name.text) == 0 && hasFold(keyword, "secret") && isObjectName(v):

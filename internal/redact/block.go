@@ -52,7 +52,10 @@ func blockAt(c *cursor, start lineStart) (block, bool) {
 	c.skip(blank, maxGap)
 	slashes, ok := c.newline()
 	k := block{indent: start.indent, slashes: slashes, cri: start.cri}
-	if !ok || !start.ok || k.indent > maxIndent {
+	if !start.ok {
+		k.indent = 0 // of a key within a line nothing is known: every indented line may be of its block
+	}
+	if !ok || k.indent > maxIndent {
 		return k, false
 	}
 	for range maxGap {
@@ -81,7 +84,7 @@ type pem struct {
 const (
 	pemGap  = 16 << 10
 	pemLine = 32
-	pemEnd  = "-----END "
+	pemEnd  = "-----END"
 )
 
 // privateKey is a PEM block up to its END line, whatever stands before the lines in between. Text in which nothing looks like
@@ -134,7 +137,10 @@ func findPEM(p place) (hit, bool) {
 		return hit{}, false
 	}
 	c := cursor{b: p.after, i: p.lit + n}
-	if quotes[c.peek()] || bytes.IndexByte([]byte(".,;:)"), c.peek()) >= 0 || c.peek() == '\\' && quotes[c.peekAt(1)] {
+	if bytes.IndexByte([]byte(".,;:)"), c.peek()) >= 0 {
+		return hit{}, false
+	}
+	if quotes[c.peekAt(backslash.run(c.rest(), 16))] {
 		return hit{}, false
 	}
 	if c.peek() == ' ' && wordsFollow(c.rest()) {

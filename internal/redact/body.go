@@ -99,8 +99,8 @@ func quoteAt(b []byte, quote byte, level int) (n int, found bool) {
 	return run - mark, true
 }
 
-// quoted is a value up to its closing quote. A newline ends it too, unless the next line is indented: a string that
-// was cut must not hide the rest of a log.
+// quoted is a value up to its closing quote. A newline ends it too, unless the next line is indented or the closing quote is
+// near: a string that was cut must not hide the rest of a log.
 func quoted(quote byte, level, str int, list bool) body {
 	return body{stops: quotedStops, ends: endQuoted, quote: quote, level: level, str: str, list: list}
 }
@@ -109,7 +109,7 @@ var quotedStops = setOf("\"'`\\\n")
 
 func endQuoted(s *body, b []byte) int {
 	if b[0] == '\n' {
-		if len(b) > 1 && (blank[b[1]] || b[1] == '\n' || b[1] == '\r') {
+		if len(b) > 1 && (blank[b[1]] || b[1] == '\n' || b[1] == '\r') || closesSoon(b, s.quote) {
 			return 1
 		}
 		return 0
@@ -127,13 +127,22 @@ func endQuoted(s *body, b []byte) int {
 		return n
 	}
 	after := b[backslash.run(b, len(b))+1:]
-	if len(after) > 0 && (alnum[after[0]] || after[0] == s.quote) {
+	if len(after) > 0 && (alnum[after[0]] || after[0] == s.quote && s.level == 0) {
 		return len(b) - len(after) // 'it''s', or a stray quote: nothing follows a closing quote so closely
 	}
 	if s.list && nextInList(after, s.quote) {
 		return len(b) - len(after) + bytes.IndexByte(after, s.quote) + 1
 	}
 	return 0
+}
+
+// closesSoon reports whether the next quote in b is where one closes a string.
+func closesSoon(b []byte, quote byte) bool {
+	i := bytes.IndexByte(b, quote)
+	if i < 2 || opening[b[i-1]] || space[b[i-1]] {
+		return false
+	}
+	return i+1 == len(b) || space[b[i+1]] || bytes.IndexByte([]byte(",;)}]"), b[i+1]) >= 0
 }
 
 // nextInList reports whether b, which follows a string, goes on with a comma and another string.

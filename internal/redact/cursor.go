@@ -48,16 +48,36 @@ func (c *cursor) blanks() {
 }
 
 func (c *cursor) colour() bool {
-	for _, esc := range []string{"\x1b[", `\u001b[`, `\x1b[`} {
-		if !bytes.HasPrefix(c.rest(), []byte(esc)) {
-			continue
-		}
-		if n := colour.run(c.rest()[len(esc):], 16); c.peekAt(len(esc)+n) == 'm' {
-			c.i += len(esc) + n + 1
-			return true
-		}
+	p := *c
+	if !p.take("\x1b[") && (p.skip(backslash, 16) == 0 || !p.takeFold("u001b[") && !p.takeFold("x1b[") && !p.take("033[")) {
+		return false
 	}
-	return false
+	p.skip(colour, 16)
+	if !p.take("m") {
+		return false
+	}
+	*c = p
+	return true
+}
+
+// zero skips a zero byte, or the escape of one.
+func (c *cursor) zero() bool {
+	p := *c
+	if c.i >= len(c.b) || !p.take("\x00") && (p.skip(backslash, 16) == 0 || !p.take("u0000") && !p.take("x00")) {
+		return false
+	}
+	*c = p
+	return true
+}
+
+// nextLine skips the end of a line, and the head of the next when it is that of a container log.
+func (c *cursor) nextLine() bool {
+	if _, ok := c.newline(); !ok {
+		return false
+	}
+	n, _ := criHead(c.rest())
+	c.i += n
+	return true
 }
 
 // newline skips the end of a line: a real one, or the escape \n.

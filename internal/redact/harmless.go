@@ -7,6 +7,7 @@ var verdicts = wordSet(`
 	true false yes no on off null nil none undefined ~ - n/a unset set empty blank
 	<nil> <none> <null> <unset> <empty> <unknown> <redacted> <hidden> <masked> <sensitive> <omitted> <token> <password> <secret>
 	(nil) (none) (empty) (redacted) redacted [redacted] masked hidden omitted filtered [filtered] removed
+	convertto-securestring
 	invalid expired missing required optional unknown present absent enabled disabled valid unauthorized forbidden
 	string integer boolean bytes object
 	amd64 arm64 i386 armhf all files compat systemd sss`)
@@ -32,7 +33,7 @@ func wordSet(s string) map[string]bool {
 // harmless reports whether a value tells nothing or is a reference to the real one.
 func harmless(v []byte) bool {
 	if len(v) > 64 {
-		return false
+		return reference(v)
 	}
 	switch {
 	case isVerdict(v):
@@ -57,10 +58,13 @@ func isVerdict(v []byte) bool {
 	return len(words) > 0
 }
 
-// reference reports whether v names a variable: $(NAME) or ${NAME}.
+// reference reports whether v names a variable, $(NAME) or ${NAME}, or is what kubectl describe prints for a value from a secret.
 func reference(v []byte) bool {
+	if bytes.HasPrefix(v, []byte("<set to the key '")) {
+		return true
+	}
 	n := len(v)
-	if n < 4 || v[0] != '$' || !(v[1] == '(' && v[n-1] == ')' || v[1] == '{' && v[n-1] == '}') {
+	if n < 4 || n > 64 || v[0] != '$' || !(v[1] == '(' && v[n-1] == ')' || v[1] == '{' && v[n-1] == '}') {
 		return false
 	}
 	return nameByte.run(v[2:], n) == n-3

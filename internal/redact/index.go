@@ -2,12 +2,15 @@ package redact
 
 import (
 	"encoding/binary"
+	"math/bits"
+	"slices"
 	"strings"
 )
 
 const (
 	slotBits  = 15 // the table of 32 KiB stays in a core's first level cache
 	maxGroups = 255
+	foldGram  = 0x20202020
 	foldCase  = 0x2020202020202020 // makes letters lower case, and a few other bytes equal, which at() sorts out
 )
 
@@ -36,8 +39,14 @@ func (a anchor) at(b []byte) bool {
 // which anchors, if any, may lie there. Only a dot is looked for by itself: a bootstrap token has no other literal.
 type index struct {
 	slots  [1 << slotBits]uint8 // 0, or the group of anchors
-	groups [maxGroups + 1][]anchor
+	groups [maxGroups + 1][]entry
 	dot    []anchor
+}
+
+// An entry holds the anchors that begin with four bytes.
+type entry struct {
+	gram    uint32
+	anchors []anchor
 }
 
 func newIndex(rules []*rule) *index {
@@ -63,23 +72,29 @@ func (x *index) add(a anchor) {
 		return
 	}
 	for c := range 128 {
-		g[3] = byte(c)
-		x.addGram(g, a)
+		if a.rule.next == nil || a.rule.next[c] {
+			g[3] = byte(c)
+			x.addGram(g, a)
+		}
 	}
 }
 
 func (x *index) addGram(g [4]byte, a anchor) {
-	s := slot(uint64(binary.LittleEndian.Uint32(g[:])) | foldCase)
+	gram := binary.LittleEndian.Uint32(g[:]) | foldGram
+	s := slot(uint64(gram))
 	if x.slots[s] == 0 {
 		x.slots[s] = uint8(1 + s%maxGroups)
 	}
 	group := &x.groups[x.slots[s]]
-	for _, have := range *group {
-		if have == a {
+	for i, e := range *group {
+		if e.gram == gram {
+			if !slices.Contains(e.anchors, a) {
+				(*group)[i].anchors = append(e.anchors, a)
+			}
 			return
 		}
 	}
-	*group = append(*group, a)
+	*group = append(*group, entry{gram, []anchor{a}})
 }
 
 func slot(w uint64) uint32 {
@@ -95,14 +110,18 @@ func (x *index) next(b []byte, i, limit int) (int, []anchor) {
 		dots := w ^ 0x2e2e2e2e2e2e2e2e
 		dots = (dots - 0x0101010101010101) & ^dots & 0x8080808080808080
 		w |= foldCase
-		hits := t[slot(w)] | t[slot(w>>8)] | t[slot(w>>16)] | t[slot(w>>24)] | t[slot(v)] | t[slot(v>>8)] | t[slot(v>>16)] | t[slot(v>>24)]
-		if uint64(hits)|dots == 0 {
-			continue
-		}
-		for j := i; j < min(i+8, limit); j++ {
-			if a := x.at(b[j:]); a != nil {
-				return j, a
+		hits := dots |
+			uint64(t[slot(w)]) | uint64(t[slot(w>>8)])<<8 | uint64(t[slot(w>>16)])<<16 | uint64(t[slot(w>>24)])<<24 |
+			uint64(t[slot(v)])<<32 | uint64(t[slot(v>>8)])<<40 | uint64(t[slot(v>>16)])<<48 | uint64(t[slot(v>>24)])<<56
+		for hits != 0 {
+			k := bits.TrailingZeros64(hits) / 8
+			if i+k >= limit {
+				return limit, nil
 			}
+			if a := x.at(b[i+k:]); a != nil {
+				return i + k, a
+			}
+			hits &^= 0xff << (8 * k)
 		}
 	}
 	for ; i < limit; i++ {
@@ -124,10 +143,10 @@ func (x *index) at(b []byte) []anchor {
 	if len(b) < 4 {
 		return nil
 	}
-	group := x.groups[x.slots[slot(uint64(binary.LittleEndian.Uint32(b))|foldCase)]]
-	for _, a := range group {
-		if a.at(b) {
-			return group
+	gram := binary.LittleEndian.Uint32(b) | foldGram
+	for _, e := range x.groups[x.slots[slot(uint64(gram))]] {
+		if e.gram == gram {
+			return e.anchors
 		}
 	}
 	return nil

@@ -23,6 +23,12 @@ func keys(name string, k key, words ...string) *rule {
 	return r
 }
 
+// before limits what may follow the words.
+func (r *rule) before(next *byteSet) *rule {
+	r.next = next
+	return r
+}
+
 func (k key) find(p place) (hit, bool) {
 	name := p.name()
 	c := cursor{b: p.after, i: p.lit}
@@ -65,7 +71,7 @@ func (c *cursor) nameEnds() bool {
 
 var joint = setOf("_.-")
 
-var tails = []string{"value", "data", "string", "text", "plaintext", "plain", "base64", "b64", "encoded", "raw", "prod", "dev", "test",
+var tails = []string{"value", "data", "string", "text", "plaintext", "plain", "base64", "b64", "encoded", "raw", "base", "prod", "dev", "test",
 	"staging", "old", "new", "current", "previous", "primary", "secondary", "1", "2"}
 
 // notSecret knows the names that end in a keyword and hold no secret.

@@ -69,14 +69,31 @@ type keyName struct {
 func (p place) name() keyName {
 	n := nameByte.runBack(p.before, 64)
 	k := keyName{start: len(p.before) - n}
-	if n > 0 && k.start > 0 && p.before[k.start-1] == '\\' {
-		k.start++ // the n of \n
-	}
-	k.text = p.before[k.start:]
 	if k.start > 0 {
 		k.prev = p.before[k.start-1]
 	}
+	if k.prev == '\\' {
+		n, c := escapeLen(p.before[k.start:])
+		k.start, k.prev = k.start+n, c
+	}
+	k.text = p.before[k.start:]
 	return k
+}
+
+// escapeLen returns the length of an escape at the start of b, behind its backslash, and the character, or a blank for all
+// but those that separate.
+func escapeLen(b []byte) (n int, c byte) {
+	switch {
+	case hasFold(b, "u0000"):
+		return 5, 0
+	case hasFold(b, "x00"):
+		return 3, 0
+	case len(b) > 4 && b[0] == 'u' && hexDigit.run(b[1:], 4) == 4:
+		return 5, ' '
+	case len(b) > 0 && b[0] == 'n':
+		return 1, '\n'
+	}
+	return min(len(b), 1), ' '
 }
 
 // flag reports whether the name is that of a command line flag.

@@ -4,7 +4,8 @@ package redact
 type rule struct {
 	name    string // kebab-case; rules may share a name
 	anchors []string
-	exact   bool // the case of the anchors counts; else they are lower case and match any
+	exact   bool     // the case of the anchors counts; else they are lower case and match any
+	next    *byteSet // what may follow an anchor; nil for anything. It makes anchors of three bytes rarer
 	find    finder
 }
 
@@ -13,9 +14,10 @@ type rule struct {
 func builtin() []*rule {
 	return []*rule{
 		// Values of telling names. ~ stands for a joint: api~key is apikey, api_key, api-key, api.key, "api key".
-		keys("password", key{password: true}, "password", "passwd", "passphrase", "passcode", "pwd"),
+		keys("password", key{password: true}, "password", "passwords", "passwd", "passphrase", "passcode"),
+		keys("password", key{password: true}, "pwd").before(alnum.not().with("0-9")),
 		keys("password", key{password: true, whole: true}, "pass"),
-		keys("password", key{spaced: true, password: true}, "requirepass", "masterauth", "identified by"),
+		keys("password", key{spaced: true, password: true}, "requirepass", "masterauth", "identified by", "convertto-securestring", "convertto-securestring -string"),
 		keys("password", key{nested: true}, "chpasswd"),
 		keys("secret", key{}, "secret"),
 		keys("token", key{}, "token"),
@@ -24,7 +26,7 @@ func builtin() []*rule {
 			"encryption~key", "signing~key", "certificate~key", "workspace~key", "sas~key"),
 		keys("shared-access-signature", key{joints: "&"}, "shared~access~signature"),
 		keys("connection-string", key{joints: ";"}, "connection~string", "conn~str", "conn~string"),
-		keys("private-key", key{}, "private~key", "client-key-data"),
+		keys("private-key", key{}, "private~key", "priv~key", "client-key-data"),
 		keys("registry-auth", key{whole: true, valid: isUserPassword}, "auth"),
 		keys("docker-config", key{}, "dockerconfigjson", "dockercfg"),
 		keys("protected-settings", key{}, "protectedsettings", "customdata"),
@@ -33,15 +35,18 @@ func builtin() []*rule {
 		keys("cloud-signature", key{}, "x-amz-signature", "x-goog-signature"),
 
 		// Secrets with a shape of their own.
-		{name: "private-key", exact: true, anchors: []string{"-BEGIN "}, find: findPEM},
+		{name: "private-key", exact: true, anchors: []string{"-BEGIN ", "-BEGIN+", "-BEGIN%20"}, find: findPEM},
 		{name: "private-key", exact: true, anchors: []string{encodedPEM}, find: findEncodedPEM},
-		{name: "jwt", exact: true, anchors: []string{"eyJ"}, find: findJWT},
+		{name: "jwt", exact: true, anchors: []string{"eyJ"}, next: alnum, find: findJWT},
 		{name: "bearer-token", anchors: []string{"bearer ", "bearer%20"}, find: findBearer},
 		{name: "basic-auth", anchors: []string{"basic ", "basic%20"}, find: findBasic},
 		{name: "sas-signature", anchors: []string{"sig=", "sig%3d", "sig%253d", `sig\u003d`}, find: findSignature},
-		{name: "url-password", anchors: []string{"://", `:\/\/`}, find: findUserinfo},
+		keys("sas-signature", key{whole: true, valid: isSignature}, "sig").before(setOf("\"': \\")),
+		{name: "url-password", anchors: []string{"://"}, next: authority, find: findUserinfo},
+		{name: "url-password", anchors: []string{`:\/\`, `:\\/`, `:\\\`}, find: findUserinfo},
 		{name: "url-password", anchors: []string{"@tcp(", "@unix("}, find: findDSN},
 		{name: "bootstrap-token", anchors: []string{"."}, find: findBootstrap},
+		{name: "user-password", anchors: []string{" -u ", "\x00-u", "u0000-u", "-user"}, find: findUserFlag},
 		following("oauth-code", base64any.with("%."), 24, "?code=", "&code="),
 		around("azure-client-secret", alnum.with("~._-"), 3, 31, "7Q~", "8Q~", "9Q~"),
 		around("access-key", base64std, 76, 8, "+ASt", "+ACR", "+AEh", "ACDb", "+ARm", "AzCa", "AzSe", "AzFu"),

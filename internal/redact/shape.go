@@ -7,7 +7,7 @@ import (
 
 // shaped is a rule for secrets that are known by how they begin: after the anchor come at least min bytes of the set.
 func shaped(name string, set *byteSet, min int, anchors ...string) *rule {
-	return &rule{name: name, exact: true, anchors: anchors, find: func(p place) (hit, bool) {
+	return &rule{name: name, exact: true, anchors: anchors, next: set, find: func(p place) (hit, bool) {
 		if !bounded(p.before) || set.run(p.after[p.lit:], min) < min {
 			return hit{}, false
 		}
@@ -99,14 +99,18 @@ func findEncodedPEM(p place) (hit, bool) {
 func findBearer(p place) (hit, bool) {
 	c := cursor{b: p.after, i: p.lit}
 	c.skip(blank, 8)
-	set := base64any.with(".~")
-	n := set.run(c.rest(), 64)
+	n := bearerByte.run(c.rest(), 64)
 	v := c.rest()[:n]
-	if !bounded(p.before) || n < 12 || letters.with("-_./").run(v, n) == n || hasFold(v, "realm=") {
+	if !bounded(p.before) || n < 12 || wordLike.run(v, n) == n || hasFold(v, "realm=") {
 		return hit{}, false
 	}
 	return hit{from: c.i, body: dotted(base64any.with("~"))}, true
 }
+
+var (
+	bearerByte = base64any.with(".~")
+	wordLike   = letters.with("-_./")
+)
 
 // findBasic takes base64 that holds a colon.
 func findBasic(p place) (hit, bool) {
@@ -123,9 +127,11 @@ func isUserPassword(b []byte) bool {
 
 // findSignature takes the signature of a shared access signature: 16 bytes of base64 or more, so that the number of a signal stays.
 func findSignature(p place) (hit, bool) {
-	h := hit{from: p.lit, body: encoded()}
-	v, _ := p.value(h)
-	return h, bounded(p.before) && len(v) >= 16
+	return hit{from: p.lit, body: encoded()}, bounded(p.before) && isSignature(p.after[p.lit:])
+}
+
+func isSignature(b []byte) bool {
+	return base64any.with("%").run(b, 16) == 16
 }
 
 // findWebhook takes the path of a web hook.
@@ -136,7 +142,7 @@ func findWebhook(p place) (hit, bool) {
 
 // around is a rule for secrets with the anchor inside: before bytes of the set come before it and at least after bytes follow it.
 func around(name string, set *byteSet, before, after int, anchors ...string) *rule {
-	return &rule{name: name, exact: true, anchors: anchors, find: func(p place) (hit, bool) {
+	return &rule{name: name, exact: true, anchors: anchors, next: set, find: func(p place) (hit, bool) {
 		n := len(p.before) - before
 		if set.runBack(p.before, before) < before || set.run(p.after[p.lit:], after) < after || !bounded(p.before[:n]) {
 			return hit{}, false
@@ -148,6 +154,9 @@ func around(name string, set *byteSet, before, after int, anchors ...string) *ru
 // bootstrapTail reports whether b, which follows a dot, begins with the second part of a bootstrap token: 16 characters.
 // https://kubernetes.io/docs/reference/access-authn-authz/bootstrap-tokens/
 func bootstrapTail(b []byte) bool {
+	if len(b) < 16 || !lowerNum[b[15]] || !lowerNum[b[9]] {
+		return false // nearly always, and soon
+	}
 	return lowerNum.run(b, 17) == 16 && (len(b) == 16 || !nameByte[b[16]] || b[16] == '.')
 }
 

@@ -40,6 +40,8 @@ func endEscape(s *body, b []byte) int {
 	}
 	c := b[run]
 	switch {
+	case c == ' ':
+		return run + 1 // escaped for a shell
 	case c == '"' && s.str >= 0:
 		if n, _ := quoteAt(b, '"', s.str); n <= run {
 			return n
@@ -77,12 +79,20 @@ func endUnicode(b []byte, run int) int {
 // textAfter reports whether the punctuation at the start of b is not part of a value: white space follows it, or the end, or
 // an assignment, or it closes more than one thing.
 func textAfter(b []byte, inString bool) bool {
-	n, quote := 0, false
-	for n < len(b) && n < 16 && (punctuation[b[n]] || inString && b[n] == '\\') {
-		quote = quote || quotes[b[n]]
-		n++
+	n, count, quote := 0, 0, false
+	for n < len(b) && n < 16 {
+		q := n
+		if inString {
+			q += backslash.run(b[n:], 16)
+		}
+		if q == len(b) || !punctuation[b[q]] || q > n && !quotes[b[q]] {
+			break
+		}
+		quote = quote || quotes[b[q]]
+		n = q + 1
+		count++
 	}
-	if n == len(b) || space[b[n]] || quote && n > 1 || b[n] == '<' || b[n] == '\\' && inString {
+	if n == len(b) || space[b[n]] || quote && count > 1 || b[n] == '<' || b[n] == '\\' && inString {
 		return true
 	}
 	return bytes.IndexByte([]byte(",;&)]}"), b[n-1]) >= 0 && assignment(b[n:])
@@ -144,7 +154,22 @@ func endBlank(b []byte) int {
 }
 
 // argument is one of several texts with a zero byte between.
-func argument() body { return of(setOf("\x00\n").not()) }
+func argument(str int) body {
+	return body{stops: setOf("\x00\n\"\\"), str: str, ends: func(s *body, b []byte) int {
+		c := cursor{b: b}
+		switch {
+		case c.zero() || b[0] == '\n':
+			return 0
+		case s.str < 0:
+			return 1
+		}
+		n, found := quoteAt(b, '"', s.str)
+		if found {
+			return n
+		}
+		return max(n, 1)
+	}}
+}
 
 // settings is a value that is itself a list of settings, like a connection string, with one of the bytes in joints between them.
 func settings(str int, joints string) body {

@@ -55,7 +55,7 @@ func TestGuarded(t *testing.T) {
 		hang := func() (int, error) { <-release; return 0, nil }
 		g := &hangGuard{wait: time.Second, most: 2}
 
-		if got, err := guarded(t.Context(), g, func() (int, error) { return 7, os.ErrExist }); got != 7 || err != os.ErrExist {
+		if got, err := guarded(t.Context(), g, func() (int, error) { return 7, os.ErrExist }); got != 7 || !errors.Is(err, os.ErrExist) {
 			t.Errorf("a call that answers: got %d, %v; want its own answer", got, err)
 		}
 		if _, err := guarded(t.Context(), g, func() (int, error) { panic("boom") }); err == nil || err.Error() != "panic: boom" {
@@ -63,16 +63,16 @@ func TestGuarded(t *testing.T) {
 		}
 		ctx, cancel := context.WithCancelCause(t.Context())
 		cancel(os.ErrDeadlineExceeded)
-		if _, err := guarded(ctx, g, hang); err != os.ErrDeadlineExceeded {
+		if _, err := guarded(ctx, g, hang); !errors.Is(err, os.ErrDeadlineExceeded) {
 			t.Errorf("a context that ended: got %v; want its cause", err)
 		}
 		for range 2 {
-			if _, err := guarded(t.Context(), g, hang); err != errHung {
+			if _, err := guarded(t.Context(), g, hang); !errors.Is(err, errHung) {
 				t.Errorf("a call that hangs: got %v; want %v", err, errHung)
 			}
 		}
 		called := false
-		if _, err := guarded(t.Context(), g, func() (int, error) { called = true; return 0, nil }); err != errGaveUp || called {
+		if _, err := guarded(t.Context(), g, func() (int, error) { called = true; return 0, nil }); !errors.Is(err, errGaveUp) || called {
 			t.Errorf("after too many hung: got %v, called %v; want %v, not called", err, called, errGaveUp)
 		}
 	})

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"path"
 	"slices"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/periscope-k8s/periscope/internal/collect"
 	"github.com/periscope-k8s/periscope/internal/host"
+	"github.com/periscope-k8s/periscope/internal/manifest"
 )
 
 // Limits of the collector disks.
@@ -22,6 +24,8 @@ const (
 	diskTime        = 30 * time.Second
 	diskOutputBytes = 16 << 20
 	maxDiskStats    = 1 << 20
+
+	maxDiskMountBytes = 8 << 20 // copied of mountinfo
 )
 
 func disksCollector() collect.Collector { return disksSampled(diskSample, host.FS.Statfs) }
@@ -125,9 +129,27 @@ func (c *diskCollection) mounts() error {
 	}
 	defer func() { _ = f.Close() }()
 	c.found++
-	c.missing(ms.Source, eachLine(c.ctx, f, ms.add))
+	err = c.eachMount(f, ms)
 	c.malformed(ms.Source, ms.Malformed)
-	return collect.CopyFile(c.ctx, c.env, c.out, "raw"+ms.Source, ms.Source)
+	return err
+}
+
+// eachMount gives the lines of f to ms and copies them, as far as there is room.
+func (c *diskCollection) eachMount(f io.Reader, ms *diskMounts) error {
+	raw, err := newLineFile(c.out, "raw"+ms.Source, maxDiskMountBytes)
+	if err != nil {
+		return err
+	}
+	collect.Describe(raw.to, manifest.Source{Path: ms.Source})
+	var failed error
+	c.missing(ms.Source, eachLine(c.ctx, f, func(line []byte) {
+		ms.add(line)
+		if failed == nil {
+			failed = raw.add(slices.Concat(line, []byte{'\n'}))
+		}
+	}))
+	raw.warn(c.env.Log)
+	return errors.Join(failed, raw.close())
 }
 
 // paths resolves the folders that people ask about; those that do not exist are left out.
@@ -135,7 +157,8 @@ func (c *diskCollection) paths() []*diskPath {
 	paths := []*diskPath{}
 	for _, p := range []diskPath{
 		{Name: "root", Path: "/"}, {Name: "kubelet", Path: "/var/lib/kubelet"}, {Name: "containerd", Path: "/var/lib/containerd"},
-		{Name: "docker", Path: "/var/lib/docker"}, {Name: "logs", Path: "/var/log"}, {Name: "podLogs", Path: "/var/log/pods"}, {Name: "tmp", Path: "/tmp"},
+		{Name: "docker", Path: "/var/lib/docker"}, {Name: "logs", Path: "/var/log"}, {Name: "podLogs", Path: "/var/log/pods"},
+		{Name: "tmp", Path: "/tmp"},
 	} {
 		to, err := guarded(c.ctx, &c.guard, func() (string, error) { return diskResolve(c.env.Host, p.Path) })
 		if errors.Is(err, errHung) {

@@ -178,7 +178,10 @@ type diskMounts struct {
 }
 
 func newDiskMounts(fstab []diskFstab, paths []*diskPath) *diskMounts {
-	m := &diskMounts{ByType: map[string]int{}, Filesystems: []*diskFilesystem{}, fstab: map[string]diskFstab{}, byDevice: map[string]*diskFilesystem{}, paths: paths}
+	m := &diskMounts{
+		ByType: map[string]int{}, Filesystems: []*diskFilesystem{},
+		fstab: map[string]diskFstab{}, byDevice: map[string]*diskFilesystem{}, paths: paths,
+	}
 	for _, e := range fstab {
 		m.fstab[path.Clean(e.MountPoint)] = e
 	}

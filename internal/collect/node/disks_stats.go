@@ -98,7 +98,7 @@ type diskRate struct {
 	AwaitMillis         float64 `json:"awaitMilliseconds"`
 	FlushAwaitMillis    float64 `json:"flushAwaitMilliseconds"`
 	QueueSize           float64 `json:"averageQueueSize"`
-	UtilisationPercent  float64 `json:"utilisationPercent"` // of the time with a request in flight; 100 is not the limit of a device with parallel queues
+	UtilisationPercent  float64 `json:"utilisationPercent"` // of the time with a request in flight; a device with parallel queues can do more at 100
 }
 
 // newDiskRate compares two samples taken span apart. ok is false when the counters began

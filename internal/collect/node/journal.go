@@ -62,6 +62,7 @@ func collectJournal(ctx context.Context, env *collect.Env, out collect.Output) e
 	j := journal{env, out}
 	units := make([]journalUnit, 0, len(journalUnits))
 	room, failed := int64(journalSize), 0
+	var last error
 	for _, name := range journalUnits {
 		if err := context.Cause(ctx); err != nil {
 			return errors.Join(err, writeJournalIndex(out, units))
@@ -71,17 +72,17 @@ func collectJournal(ctx context.Context, env *collect.Env, out collect.Output) e
 			return collect.Skip("journalctl is not installed on this host")
 		}
 		if u.State == journalFailed {
-			failed++
+			failed, last = failed+1, err
 		}
 		room -= min(u.Bytes, room/2)
 		units = append(units, u)
 	}
-	j.print(ctx, "boots.txt", 0, 30*time.Second, "--no-pager", "--utc", "--list-boots")
+	_, _, _ = j.print(ctx, "boots.txt", 0, 30*time.Second, "--no-pager", "--utc", "--list-boots")
 	if err := writeJournalIndex(out, units); err != nil {
 		return err
 	}
 	if failed == len(units) {
-		return errors.New("journalctl failed for every unit")
+		return fmt.Errorf("journalctl failed for every unit: %w", last)
 	}
 	return nil
 }
@@ -112,19 +113,20 @@ func (j journal) unit(ctx context.Context, name string, room int64) (journalUnit
 	args := []string{"--no-pager", "-o", "short-iso-precise", "--utc", "-u", name}
 	w, exit, err := j.print(ctx, name, room, journalShare(ctx), append(args, journalBounds(j.env.Window)...)...)
 	u := journalUnit{Unit: name, State: journalCollected, Lines: w.lines, Bytes: w.bytes}
-	u.First, _ = parseJournalTime(w.first)
-	u.Last, _ = parseJournalTime(w.last)
+	u.First, u.Last = parseJournalTime(w.first), parseJournalTime(w.last)
 	switch {
 	case err != nil && u.Lines > 0:
 		u.State = journalCutShort
-	case err != nil || (exit.Code != 0 && u.Lines == 0):
+	case err != nil:
 		u.State = journalFailed
+	case exit.Code != 0 && u.Lines == 0:
+		u.State, err = journalFailed, fmt.Errorf("exit code %d: %s", exit.Code, exit.Stderr)
 	case u.Lines == 0:
 		u.State = journalEmpty
 	}
 	if exit.TimedOut && ctx.Err() == nil && j.env.Window.Until.IsZero() {
 		j.env.Log.Warn("reading the journal took too long, the newest entries are in a file of their own", "unit", name, "lines", journalNewest)
-		j.print(ctx, name+".newest", room, journalNewestTime, append(args, "-n", journalNewest)...)
+		_, _, _ = j.print(ctx, name+".newest", room, journalNewestTime, append(args, "-n", journalNewest)...)
 	}
 	return u, err
 }
@@ -152,7 +154,8 @@ func journalBounds(w collect.Window) (args []string) {
 }
 
 // print runs journalctl with its output into a file, of which the newest room bytes stay;
-// 0 means all for which the collector has room. Without output there is no file.
+// 0 means all for which the collector has room. Without output there is no file. Errors are
+// in the collector's Result already.
 func (j journal) print(ctx context.Context, file string, room int64, limit time.Duration, args ...string) (*journalWriter, host.Exit, error) {
 	c := host.Command{Name: "journalctl", Args: args, Timeout: limit}
 	w := &journalWriter{create: func() (io.WriteCloser, error) {

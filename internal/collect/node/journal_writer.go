@@ -73,6 +73,9 @@ func dropJournalRemarks(p []byte) []byte {
 }
 
 func isJournalRemark(line []byte) bool {
+	if len(line) >= journalHeld {
+		return false
+	}
 	for _, start := range []string{"-- No entries", "-- Logs begin at ", "-- Journal begins at "} {
 		if bytes.HasPrefix(line, []byte(start)) {
 			return true
@@ -124,13 +127,13 @@ func (w *journalWriter) Close() error {
 }
 
 // parseJournalTime reads the time at the start of a line that journalctl printed by
-// short-iso-precise. Before version 255 its zone had no colon.
-func parseJournalTime(line []byte) (time.Time, bool) {
+// short-iso-precise; it is zero if there is none. Before version 255 its zone had no colon.
+func parseJournalTime(line []byte) time.Time {
 	word, _, _ := bytes.Cut(line, []byte(" "))
 	for _, layout := range []string{"2006-01-02T15:04:05.000000-0700", time.RFC3339} {
 		if t, err := time.Parse(layout, string(word)); err == nil {
-			return t.UTC(), true
+			return t.UTC()
 		}
 	}
-	return time.Time{}, false
+	return time.Time{}
 }

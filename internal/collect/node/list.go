@@ -26,11 +26,13 @@ func All(s Settings) []collect.Collector {
 		osCollector(),
 		limitsCollector(),
 		memoryCollector(),
+		unitsCollector(),
 		disksCollector(),
 		processesCollector(),
 		networkCollector(),
 		dnsCollector(),
 		kernelCollector(),
+		journalCollector(),
 		nodelogsCollector(s.NodeLogs),
 		podlogsCollector(s.ContainerLogs),
 	}

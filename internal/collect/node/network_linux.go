@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"strings"
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netlink/nl"
@@ -54,8 +53,10 @@ func netlinkLinks(yield func(networkLink) bool) error {
 func netlinkLink(link netlink.Link) networkLink {
 	a := link.Attrs()
 	l := networkLink{
-		Index: a.Index, Name: a.Name, AltNames: a.AltNames, Alias: a.Alias, Type: link.Type(), MTU: a.MTU, Flags: networkNames(a.RawFlags, netlinkLinkFlags),
-		OperState: a.OperState.String(), MAC: a.HardwareAddr.String(), Master: a.MasterIndex, Parent: a.ParentIndex, QueueLen: a.TxQLen, Queues: a.NumRxQueues,
+		Index: a.Index, Name: a.Name, AltNames: a.AltNames, Alias: a.Alias, Type: link.Type(), MTU: a.MTU,
+		Flags:     networkNames(a.RawFlags, netlinkLinkFlags),
+		OperState: a.OperState.String(), MAC: a.HardwareAddr.String(), Master: a.MasterIndex, Parent: a.ParentIndex,
+		QueueLen: a.TxQLen, Queues: a.NumRxQueues,
 	}
 	if a.NetNsID >= 0 && a.ParentIndex != 0 {
 		l.PeerNetns = &a.NetNsID
@@ -105,8 +106,9 @@ func netlinkRoutes(yield func(networkRoute) bool) error {
 func netlinkRoute(r netlink.Route) networkRoute {
 	n := networkRoute{
 		Family: netlinkFamilyName(r.Family), Table: networkNameOf(r.Table, netlinkTables), Type: networkNameOf(r.Type, netlinkRouteTypes),
-		Destination: netlinkDestination(r.Dst), Gateway: netlinkIP(r.Gw), Link: r.LinkIndex, Source: netlinkIP(r.Src), Protocol: networkNameOf(int(r.Protocol), netlinkProtocols),
-		Scope: networkNameOf(int(r.Scope), netlinkScopes), Metric: r.Priority, MTU: r.MTU, Flags: networkNames(uint32(r.Flags), netlinkRouteFlags),
+		Destination: netlinkDestination(r.Dst), Gateway: netlinkIP(r.Gw), Link: r.LinkIndex, Source: netlinkIP(r.Src),
+		Protocol: networkNameOf(int(r.Protocol), netlinkProtocols),
+		Scope:    networkNameOf(int(r.Scope), netlinkScopes), Metric: r.Priority, MTU: r.MTU, Flags: networkNames(uint32(r.Flags), netlinkRouteFlags),
 	}
 	if r.Via != nil {
 		n.Gateway = cmp.Or(n.Gateway, netlinkVia(r.Via))
@@ -131,58 +133,6 @@ func netlinkDestination(n *net.IPNet) string {
 		}
 	}
 	return "default"
-}
-
-func netlinkRules(yield func(networkRule) bool) error {
-	return netlinkFamilies(func(family int) error {
-		list, err := netlink.RuleList(family)
-		for _, r := range list {
-			if r.Family == family && !yield(netlinkRule(r)) {
-				break
-			}
-		}
-		return err
-	})
-}
-
-func netlinkRule(r netlink.Rule) networkRule {
-	var s []string
-	if r.Invert {
-		s = append(s, "not")
-	}
-	s = append(s, "from "+cmp.Or(netlinkNetwork(r.Src), "all"))
-	add := func(is bool, format string, args ...any) {
-		if is {
-			s = append(s, fmt.Sprintf(format, args...))
-		}
-	}
-	add(r.Dst != nil, "to %s", netlinkNetwork(r.Dst))
-	add(r.Tos != 0, "tos %#x", r.Tos)
-	if r.Mask != nil && *r.Mask != 1<<32-1 {
-		add(true, "fwmark %#x/%#x", r.Mark, *r.Mask)
-	} else {
-		add(r.Mark != 0, "fwmark %#x", r.Mark)
-	}
-	add(r.IifName != "", "iif %s", r.IifName)
-	add(r.OifName != "", "oif %s", r.OifName)
-	add(r.TunID != 0, "tun_id %d", r.TunID)
-	add(r.IPProto > 0, "ipproto %d", r.IPProto)
-	add(r.Sport != nil, "sport %v", r.Sport)
-	add(r.Dport != nil, "dport %v", r.Dport)
-	if u := r.UIDRange; u != nil {
-		add(true, "uidrange %d-%d", u.Start, u.End)
-	}
-	add(r.SuppressPrefixlen >= 0, "suppress_prefixlength %d", r.SuppressPrefixlen)
-	n := networkRule{Family: netlinkFamilyName(r.Family), Priority: r.Priority, Selector: strings.Join(s, " ")}
-	switch {
-	case r.Goto > 0:
-		n.Action = fmt.Sprintf("goto %d", r.Goto)
-	case r.Table > 0:
-		n.Action = "lookup " + networkNameOf(r.Table, netlinkTables)
-	default:
-		n.Action = "no table" // blackhole, unreachable or prohibit; the library does not tell which
-	}
-	return n
 }
 
 func netlinkNeighbours(yield func(networkNeighbour) bool) error {
@@ -274,16 +224,21 @@ var (
 		{unix.RTNH_F_DEAD, "dead"}, {unix.RTNH_F_PERVASIVE, "pervasive"}, {unix.RTNH_F_ONLINK, "onlink"}, {unix.RTNH_F_LINKDOWN, "linkdown"},
 	}
 	netlinkScopes = []networkName{
-		{unix.RT_SCOPE_UNIVERSE, "global"}, {unix.RT_SCOPE_SITE, "site"}, {unix.RT_SCOPE_LINK, "link"}, {unix.RT_SCOPE_HOST, "host"}, {unix.RT_SCOPE_NOWHERE, "nowhere"},
+		{unix.RT_SCOPE_UNIVERSE, "global"}, {unix.RT_SCOPE_SITE, "site"}, {unix.RT_SCOPE_LINK, "link"}, {unix.RT_SCOPE_HOST, "host"},
+		{unix.RT_SCOPE_NOWHERE, "nowhere"},
 	}
 	netlinkTables     = []networkName{{unix.RT_TABLE_DEFAULT, "default"}, {unix.RT_TABLE_MAIN, "main"}, {unix.RT_TABLE_LOCAL, "local"}}
 	netlinkRouteTypes = []networkName{
-		{unix.RTN_UNICAST, "unicast"}, {unix.RTN_LOCAL, "local"}, {unix.RTN_BROADCAST, "broadcast"}, {unix.RTN_ANYCAST, "anycast"}, {unix.RTN_MULTICAST, "multicast"},
-		{unix.RTN_BLACKHOLE, "blackhole"}, {unix.RTN_UNREACHABLE, "unreachable"}, {unix.RTN_PROHIBIT, "prohibit"}, {unix.RTN_THROW, "throw"}, {unix.RTN_NAT, "nat"},
+		{unix.RTN_UNICAST, "unicast"}, {unix.RTN_LOCAL, "local"}, {unix.RTN_BROADCAST, "broadcast"},
+		{unix.RTN_ANYCAST, "anycast"}, {unix.RTN_MULTICAST, "multicast"},
+		{unix.RTN_BLACKHOLE, "blackhole"}, {unix.RTN_UNREACHABLE, "unreachable"}, {unix.RTN_PROHIBIT, "prohibit"},
+		{unix.RTN_THROW, "throw"}, {unix.RTN_NAT, "nat"},
 	}
 	netlinkProtocols = []networkName{
-		{unix.RTPROT_UNSPEC, "unspec"}, {unix.RTPROT_REDIRECT, "redirect"}, {unix.RTPROT_KERNEL, "kernel"}, {unix.RTPROT_BOOT, "boot"}, {unix.RTPROT_STATIC, "static"},
-		{unix.RTPROT_RA, "ra"}, {unix.RTPROT_ZEBRA, "zebra"}, {unix.RTPROT_BIRD, "bird"}, {unix.RTPROT_DHCP, "dhcp"}, {unix.RTPROT_BGP, "bgp"}, {unix.RTPROT_OSPF, "ospf"},
+		{unix.RTPROT_UNSPEC, "unspec"}, {unix.RTPROT_REDIRECT, "redirect"}, {unix.RTPROT_KERNEL, "kernel"},
+		{unix.RTPROT_BOOT, "boot"}, {unix.RTPROT_STATIC, "static"},
+		{unix.RTPROT_RA, "ra"}, {unix.RTPROT_ZEBRA, "zebra"}, {unix.RTPROT_BIRD, "bird"}, {unix.RTPROT_DHCP, "dhcp"},
+		{unix.RTPROT_BGP, "bgp"}, {unix.RTPROT_OSPF, "ospf"},
 	}
 	netlinkNeighbourStates = []networkName{
 		{netlink.NUD_INCOMPLETE, "INCOMPLETE"}, {netlink.NUD_REACHABLE, "REACHABLE"}, {netlink.NUD_STALE, "STALE"}, {netlink.NUD_DELAY, "DELAY"},

@@ -36,10 +36,10 @@ func networkLinkTable(links []networkLink) string {
 				fmt.Fprintf(&b, " valid %ds", *a.ValidSeconds)
 			}
 		}
-		fmt.Fprintf(&b, "\n    RX: bytes %d packets %d errors %d dropped %d missed %d fifo %d frame %d crc %d multicast %d", l.RXBytes, l.RXPackets, l.RXErrors, l.RXDropped,
-			l.RXMissed, l.RXFIFO, l.RXFrame, l.RXCRC, l.Multicast)
-		fmt.Fprintf(&b, "\n    TX: bytes %d packets %d errors %d dropped %d fifo %d carrier %d collisions %d\n", l.TXBytes, l.TXPackets, l.TXErrors, l.TXDropped,
-			l.TXFIFO, l.TXCarrier, l.Collisions)
+		fmt.Fprintf(&b, "\n    RX: bytes %d packets %d errors %d dropped %d missed %d fifo %d frame %d crc %d multicast %d",
+			l.RXBytes, l.RXPackets, l.RXErrors, l.RXDropped, l.RXMissed, l.RXFIFO, l.RXFrame, l.RXCRC, l.Multicast)
+		fmt.Fprintf(&b, "\n    TX: bytes %d packets %d errors %d dropped %d fifo %d carrier %d collisions %d\n",
+			l.TXBytes, l.TXPackets, l.TXErrors, l.TXDropped, l.TXFIFO, l.TXCarrier, l.Collisions)
 	}
 	return b.String()
 }

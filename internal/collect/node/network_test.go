@@ -136,7 +136,10 @@ func TestNetworkCaps(t *testing.T) {
 		yield(networkAddress{Link: maxNetworkLinks + 2, Address: "192.0.2.2/32"})
 		return nil
 	}
-	source := networkSource{links: links, addresses: addresses, routes: routes, rules: networkItems[networkRule](nil), neighbours: networkItems[networkNeighbour](nil)}
+	source := networkSource{
+		links: links, addresses: addresses, routes: routes,
+		rules: networkItems[networkRule](nil), neighbours: networkItems[networkNeighbour](nil),
+	}
 	h := hosttest.FromTxtar(t, &txtar.Archive{})
 	res, files := collecttest.Collect(t, &collect.Env{Host: h}, networkFrom(source))
 	var r networkReport
@@ -213,7 +216,8 @@ func FuzzParseNetwork(f *testing.F) {
 	f.Add([]byte("Bonding Mode: x\nSlave Interface: a\nMII Status: up\nLink Failure Count: 3\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		for _, parse := range []func([]byte) (any, int){
-			networkAnyParser(parseNetworkCounters), networkAnyParser(parseNetworkSNMP6), networkAnyParser(parseNetworkSockstat), networkAnyParser(parseNetworkSoftnet), networkAnyParser(parseNetworkConntrack), networkAnyParser(parseNetworkDevices),
+			networkAnyParser(parseNetworkCounters), networkAnyParser(parseNetworkSNMP6), networkAnyParser(parseNetworkSockstat),
+			networkAnyParser(parseNetworkSoftnet), networkAnyParser(parseNetworkConntrack), networkAnyParser(parseNetworkDevices),
 		} {
 			again, n := parse(data)
 			if once, m := parse(data); n != m || n < 0 || !reflect.DeepEqual(once, again) {

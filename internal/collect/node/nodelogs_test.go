@@ -198,7 +198,7 @@ func TestNodelogsListing(t *testing.T) {
 	for _, want := range []string{
 		`(?m)^drwxr-xr-x \w+ grp +\d+ \S+ /var/log$`,
 		`(?m)^drwxr-sr-t \w+ grp +\d+ \S+ /var/log/a$`,
-		`(?m)^-rw-r--r-- \w+ grp +5 2026-11-20T08:00:00Z /var/log/syslog$`,
+		`(?m)^-rw-r--r-- \w+ grp +5 2016-11-20T08:00:00Z /var/log/syslog$`,
 		`(?m)^lrwxrwxrwx \w+ grp +\d+ \S+ /var/log/link -> "/etc/pass\\nwd"$`,
 		`(?m)^-rw------- \w+ grp +0 \S+ "/var/log/new\\nline\\xff\\x1b\[31m"$`,
 		`(?m) /var/log/a/b/c$`,

@@ -117,7 +117,7 @@ func gzipped(t testing.TB, data string) []byte {
 
 const testPod = "var/log/pods/default_app_uid-1/"
 
-var testStart = time.Date(2026, 11, 20, 8, 0, 0, 0, time.UTC)
+var testStart = time.Date(2016, 11, 20, 8, 0, 0, 0, time.UTC)
 
 // criLines makes n lines, one a second from testStart on.
 func criLines(n int) string {
@@ -204,9 +204,9 @@ func TestPodlogsUnevenTimes(t *testing.T) {
 func TestPodlogsLongLines(t *testing.T) {
 	big := strings.Repeat("x", 3*podlogsBuffer+17)
 	l := newLogTree(t)
-	text := "2026-11-20T08:00:00Z stdout F early " + big + "\n" +
-		"2026-11-20T10:00:00Z stdout F wanted " + big + "\n" +
-		"2026-11-20T10:00:01Z stdout F short\n"
+	text := "2016-11-20T08:00:00Z stdout F early " + big + "\n" +
+		"2016-11-20T10:00:00Z stdout F wanted " + big + "\n" +
+		"2016-11-20T10:00:01Z stdout F short\n"
 	l.write(testPod+"c/0.log", []byte(text))
 	since := collect.Window{Since: testStart.Add(time.Hour)}
 	both := collect.Window{Since: since.Since, Until: testStart.Add(2 * time.Hour)}
