@@ -72,7 +72,7 @@ type Writer struct {
 	records  []record
 	files    []manifest.File // one for each record
 	names    map[string]bool // of entries; true: of folders above them
-	broken   error // first failure of the disk
+	broken   error           // first failure of the disk
 	memory   []rescued
 	problems []string
 	closed   bool

@@ -101,11 +101,12 @@ func Describe(w io.Writer, s manifest.Source) {
 }
 
 // CreateLog is Create for a stream of lines whose length is not known beforehand: when a
-// limit is reached the oldest lines go, and the newest end stays.
-func CreateLog(out Output, name string) (io.WriteCloser, error) {
+// limit is reached the oldest lines go, and the newest end stays. limit is the most bytes
+// of this log; 0 means all that the collector has room for.
+func CreateLog(out Output, name string, limit int64) (io.WriteCloser, error) {
 	w, err := out.Create(name)
 	if k, ok := w.(interface{ KeepEnd(limit int64) }); ok && err == nil {
-		k.KeepEnd(0)
+		k.KeepEnd(limit)
 	}
 	return w, err
 }

@@ -123,6 +123,10 @@ func (o *output) seal() {
 	for _, f := range left {
 		_ = f.end(true) // its error is in o.errs
 	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.budget.give(o.index, o.held)
+	o.held = 0
 	o.budget.finish(o.index)
 }
 
@@ -132,6 +136,7 @@ type file struct {
 	w       io.WriteCloser
 	mu      sync.Mutex
 	keepEnd bool
+	limit   int64 // of a log: most bytes it keeps
 	closed  bool
 	taken   int64 // of the budget, for bytes that are still in the file
 	err     error // first error of the archive; the file is over then
@@ -146,6 +151,9 @@ func (f *file) Write(p []byte) (int, error) {
 	}
 	if f.err != nil {
 		return 0, f.err
+	}
+	if over := f.taken + int64(len(p)) - f.limit; f.keepEnd && over > 0 {
+		f.drop(over)
 	}
 	room, err := f.o.take(int64(len(p)))
 	if err == nil && room < int64(len(p)) && f.keepEnd {
@@ -168,20 +176,25 @@ func (f *file) Write(p []byte) (int, error) {
 
 // makeRoom drops old lines of a log until want bytes fit, as far as that goes.
 func (f *file) makeRoom(room, want int64) (int64, error) {
-	d, ok := f.w.(interface{ DropFront(n int64) int64 })
-	if !ok {
-		return room, nil
-	}
-	freed := min(d.DropFront(want-room), f.taken) // masking may have made the text longer than what was taken
-	f.taken -= freed
-	f.o.budget.give(f.o.index, freed)
-	f.o.count(-freed, freed)
+	f.drop(want - room)
 	more, err := f.o.take(want - room)
 	return room + more, err
 }
 
-// KeepEnd makes the file a log: see CreateLog. The limit tells the archive how finely to
-// cut.
+// drop lets at least n old bytes of a log go, as far as the archive can.
+func (f *file) drop(n int64) {
+	d, ok := f.w.(interface{ DropFront(n int64) int64 })
+	if !ok {
+		return
+	}
+	freed := min(d.DropFront(n), f.taken) // masking may have made the text longer than what was taken
+	f.taken -= freed
+	f.o.budget.give(f.o.index, freed)
+	f.o.count(-freed, freed)
+}
+
+// KeepEnd makes the file a log, see CreateLog, of which the newest limit bytes stay; 0
+// means the collector's limit. The limit also tells the archive how finely to cut.
 func (f *file) KeepEnd(limit int64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -189,6 +202,7 @@ func (f *file) KeepEnd(limit int64) {
 	if limit == 0 {
 		limit = f.o.room()
 	}
+	f.limit = limit
 	if k, ok := f.w.(interface{ KeepEnd(limit int64) }); ok {
 		k.KeepEnd(limit)
 	}

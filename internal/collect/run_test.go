@@ -267,7 +267,7 @@ func TestLogKeepsItsEnd(t *testing.T) {
 	a := newArchive()
 	results := collect.Run(t.Context(), &collect.Env{}, a, collect.Options{Collectors: []collect.Collector{
 		{Name: "log", Size: 100, Run: func(_ context.Context, _ *collect.Env, out collect.Output) error {
-			w, err := collect.CreateLog(out, "f")
+			w, err := collect.CreateLog(out, "f", 0)
 			if err != nil {
 				return err
 			}
@@ -284,6 +284,55 @@ func TestLogKeepsItsEnd(t *testing.T) {
 	if r := results[0]; r.Cut+r.Bytes != 900 || r.Bytes != int64(len(got)) {
 		t.Errorf("%d bytes and %d cut, want 900 together and %d bytes", r.Bytes, r.Cut, len(got))
 	}
+}
+
+// TestLogLimit checks that a log with a limit of its own leaves the collector's other files
+// their room.
+func TestLogLimit(t *testing.T) {
+	a := newArchive()
+	results := collect.Run(t.Context(), &collect.Env{}, a, collect.Options{Collectors: []collect.Collector{
+		{Name: "c", Size: 1000, Run: func(_ context.Context, _ *collect.Env, out collect.Output) error {
+			for _, name := range []string{"noisy", "quiet"} {
+				w, err := collect.CreateLog(out, name, 500)
+				if err != nil {
+					return err
+				}
+				for i := range 100 {
+					fmt.Fprintf(w, "%09d\n", i)
+				}
+				if err := w.Close(); err != nil {
+					return err
+				}
+			}
+			return nil
+		}},
+	}})
+	for _, name := range []string{"c/noisy", "c/quiet"} {
+		if got := a.text(name); len(got) > 500 || len(got) < 480 || !strings.HasSuffix(got, "000000099\n") {
+			t.Errorf("%s: %d bytes", name, len(got))
+		}
+	}
+	if r := results[0]; r.Bytes+r.Cut != 2000 || r.State != manifest.Cut {
+		t.Errorf("got %+v", r)
+	}
+}
+
+func TestUnusedReservationsGoBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		results := collect.Run(t.Context(), &collect.Env{}, newArchive(), collect.Options{MaxSize: 1000, Collectors: []collect.Collector{
+			{Name: "greedy", Size: 900, Run: func(ctx context.Context, _ *collect.Env, out collect.Output) error {
+				_, err := collect.Reserve(ctx, out, 900)
+				return err
+			}},
+			{Name: "next", Run: func(_ context.Context, _ *collect.Env, out collect.Output) error {
+				write(t, out, "f", strings.Repeat("x", 1000))
+				return nil
+			}},
+		}})
+		if got := results[1].Bytes; got != 1000 {
+			t.Errorf("the next collector wrote %d bytes, want 1000", got)
+		}
+	})
 }
 
 func TestReserve(t *testing.T) {

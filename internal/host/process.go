@@ -27,7 +27,7 @@ func startProcess(program string, c Command, root string) (*process, error) {
 			Path: program,
 			Args: append([]string{c.Name}, c.Args...),
 			Env: append(environment(),
-				"LC_ALL=C", "HOME=/", "TERM=dumb", "SYSTEMD_PAGER=", "SYSTEMD_COLORS=0"),
+				"LC_ALL=C", "TZ=UTC", "HOME=/", "TERM=dumb", "SYSTEMD_PAGER=", "SYSTEMD_COLORS=0", "SYSTEMD_IGNORE_CHROOT=1"),
 		},
 		exited: make(chan struct{}),
 	}

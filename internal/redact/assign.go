@@ -33,7 +33,6 @@ type assign struct {
 // separator moves c over the separator and the blanks after it. It reports false when no value belongs to the name.
 func (a *assign) separator(c *cursor) bool {
 	_, _, a.keyQuoted = c.open()
-	a.look()
 	if a.keyQuoted {
 		c.take("]")
 	}
@@ -41,6 +40,10 @@ func (a *assign) separator(c *cursor) bool {
 	gap := c.i
 	c.blanks()
 	a.before = c.i > gap
+	if letters[lower[c.peek()]] && !valueWord[c.peek()] && !a.name.flag() && !a.key.spaced {
+		return false // nearly always, and soon
+	}
+	a.look()
 	switch {
 	case a.equal(c):
 		return !(a.by == byColon && !a.after && a.name.prev == '/') // a volume, or the tag of an image
@@ -60,6 +63,8 @@ func (c *cursor) index() {
 		*c = p
 	}
 }
+
+var valueWord = setOf("sSvV") // value, stringValue
 
 // look judges the text before the name.
 func (a *assign) look() {

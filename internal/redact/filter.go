@@ -92,9 +92,10 @@ func (f *filter) outside(b []byte, end bool) (n int, more bool) {
 			break
 		}
 		p := f.place(b[n:], end)
-		if from, ok := f.match(p, anchors); ok {
-			f.begin(b[n:], from)
-			return n + max(from, 0), true
+		if r, h := f.match(p, anchors); r != nil {
+			f.skip(b[n : n+max(h.from, 0)])
+			f.begin(r, h)
+			return n + max(h.from, 0), true
 		}
 		keep := max(f.r.pseudonymLen(p.after), 1)
 		f.out = append(f.out, b[n:n+keep]...)
@@ -105,15 +106,15 @@ func (f *filter) outside(b []byte, end bool) (n int, more bool) {
 
 // place is what a finder may see at b[0]. It holds the same bytes however the stream was split.
 func (f *filter) place(b []byte, end bool) place {
-	p := place{before: f.out[max(len(f.out)-lookBehind, 0):], after: b, end: end}
+	p := place{r: f.r, before: f.out[max(len(f.out)-lookBehind, 0):], after: b, end: end}
 	if len(b) > lookAhead {
 		p.after, p.end = b[:lookAhead], false
 	}
 	return p
 }
 
-// match returns where the secret at p begins, counted from p, and makes it the current one.
-func (f *filter) match(p place, anchors []anchor) (from int, ok bool) {
+// match returns the rule and the place of the secret at p; nil when there is none.
+func (f *filter) match(p place, anchors []anchor) (*rule, hit) {
 	for _, a := range anchors {
 		if !a.at(p.after) {
 			continue
@@ -123,29 +124,46 @@ func (f *filter) match(p place, anchors []anchor) (from int, ok bool) {
 		if !ok || h.from < 0 && len(f.out)+h.from < f.floor {
 			continue
 		}
-		if v, whole := p.value(h); whole && (len(v) == 0 || f.r.pseudonymLen(v) == len(v)) {
+		if v, whole := p.value(h); whole && (len(v) == 0 || p.isPseudonym(v)) {
 			continue
 		}
-		f.secret, f.body = a.rule, h.body
-		return h.from, true
+		return a.rule, h
 	}
-	return 0, false
+	return nil, hit{}
 }
 
-// begin starts a secret at b[from]; a negative from takes examined text back.
-func (f *filter) begin(b []byte, from int) {
+// skip passes on the text between an anchor and its secret. There may be secrets in it too: in the user name of a URL, in
+// the attributes of an XML element.
+func (f *filter) skip(b []byte) {
+	for pos := 0; pos < len(b); {
+		n := 1 // the anchor is not to be found again
+		switch {
+		case f.secret != nil:
+			n, _ = f.inside(b[pos:], true)
+		case pos > 0:
+			n, _ = f.outside(b[pos:], true)
+		default:
+			f.out = append(f.out, b[0])
+		}
+		pos += n
+	}
+	if f.secret != nil {
+		f.inside(nil, true)
+	}
+}
+
+// begin starts a secret. When it began before its anchor, that part is taken back.
+func (f *filter) begin(r *rule, h hit) {
+	f.secret, f.body, f.line = r, h.body, cutLine{}
 	if f.mac == nil {
 		f.mac = f.r.newMAC()
 	}
 	f.mac.Reset()
-	f.line = cutLine{}
-	if from >= 0 {
-		f.out = append(f.out, b[:from]...)
-		return
+	if h.from < 0 {
+		cut := len(f.out) + h.from
+		f.mac.Write(f.out[cut:])
+		f.out = f.out[:cut]
 	}
-	cut := len(f.out) + from
-	f.mac.Write(f.out[cut:])
-	f.out = f.out[:cut]
 }
 
 // inside takes the bytes of the current secret and puts the pseudonym in their place when it ends.

@@ -51,6 +51,9 @@ func (k key) find(p place) (hit, bool) {
 // secretName or token-ttl is no secret, that of PASSWORD_2 or tokenValue is.
 func endOfName(c *cursor) bool {
 	c.skip(digit, 3)
+	if !nameByte[c.peek()] {
+		return true
+	}
 	for _, t := range tails {
 		longer := *c
 		longer.skip(joint, 1)
@@ -88,7 +91,7 @@ func (p place) notSecret(name keyName) bool {
 			return true
 		}
 	}
-	return len(name.text) == 0 && bytes.HasSuffix(p.before, []byte("nexpected "))
+	return len(name.text) == 0 && (bytes.HasSuffix(p.before, []byte("nexpected ")) || bytes.HasSuffix(p.before, []byte("checksum/")))
 }
 
 var notSecrets = []string{"pagetoken", "nexttoken", "continuetoken", "continuationtoken", "cancellationtoken", "imagepullsecret", "existingsecret"}

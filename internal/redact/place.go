@@ -7,6 +7,7 @@ import (
 
 // A place is the text around an anchor that a finder may look at.
 type place struct {
+	r      *Redactor
 	before []byte // ends where the anchor begins
 	after  []byte // begins with the anchor
 	lit    int    // length of the anchor
@@ -31,6 +32,23 @@ func (p place) value(h hit) (v []byte, whole bool) {
 	}
 	n, done := h.body.next(p.after, p.end)
 	return append(bytes.Clone(p.before[len(p.before)+h.from:]), p.after[:n]...), done
+}
+
+// isPseudonym reports whether v is a pseudonym and nothing else.
+func (p place) isPseudonym(v []byte) bool { return len(v) > 0 && p.r.pseudonymLen(v) == len(v) }
+
+// hasPseudonym reports whether a secret in v has been masked already.
+func (p place) hasPseudonym(v []byte) bool {
+	for {
+		i := bytes.Index(v, []byte(marker))
+		if i < 0 {
+			return false
+		}
+		if v = v[i:]; p.r.pseudonymLen(v) > 0 {
+			return true
+		}
+		v = v[1:]
+	}
 }
 
 // bounded reports whether the end of b is the end of a word, so that a new one may begin after it. The last letter of an

@@ -23,7 +23,7 @@ func findUserinfo(p place) (hit, bool) {
 	}
 	user, password, found := bytes.Cut(b[:at], []byte(":"))
 	switch {
-	case tokenLike(user):
+	case tokenLike(user) && !p.hasPseudonym(user):
 		return hit{from: p.lit, body: fixed(at)}, true
 	case !found || harmless(password) || at == len(user)+1:
 		return hit{}, false

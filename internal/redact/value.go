@@ -144,10 +144,10 @@ func endLine(s *body, b []byte) int {
 	return run
 }
 
-// endBlank leaves blanks at the end of the line, and a comment, out of the value.
+// endBlank leaves blanks at the end of the line out of the value.
 func endBlank(b []byte) int {
 	n := blank.run(b, len(b))
-	if n == len(b) || bytes.IndexByte([]byte("\x00\n\r#"), b[n]) >= 0 {
+	if n == len(b) || bytes.IndexByte([]byte("\x00\n\r"), b[n]) >= 0 {
 		return 0
 	}
 	return n

@@ -28,7 +28,7 @@ const (
 func journalCollector() collect.Collector {
 	return collect.Collector{
 		Name: "journal",
-		Doc:  "Journals of kubelet, container runtime, LocalDNS, node problem detector and VM agent, by the host's journalctl.",
+		Doc:  "journals of kubelet, container runtime, LocalDNS, node problem detector and VM agent, by the host's journalctl",
 		Time: journalTime,
 		Size: journalSize,
 		Run:  collectJournal,
@@ -159,10 +159,7 @@ func journalBounds(w collect.Window) (args []string) {
 func (j journal) print(ctx context.Context, file string, room int64, limit time.Duration, args ...string) (*journalWriter, host.Exit, error) {
 	c := host.Command{Name: "journalctl", Args: args, Timeout: limit}
 	w := &journalWriter{create: func() (io.WriteCloser, error) {
-		w, err := collect.CreateLog(j.out, file)
-		if k, ok := w.(interface{ KeepEnd(limit int64) }); ok && err == nil && room > 0 {
-			k.KeepEnd(room)
-		}
+		w, err := collect.CreateLog(j.out, file, room)
 		if err == nil {
 			collect.Describe(w, manifest.Source{Path: journalLine(c)})
 		}

@@ -64,7 +64,7 @@ type kernelFacts struct {
 }
 
 func collectKernel(ctx context.Context, env *collect.Env, out collect.Output, source kernelSource) error {
-	log := &kernelLog{window: env.Window, create: func() (io.WriteCloser, error) { return collect.CreateLog(out, "kernel.log") }}
+	log := &kernelLog{window: env.Window, create: func() (io.WriteCloser, error) { return collect.CreateLog(out, "kernel.log", 0) }}
 	ring, err := source.ring(env)
 	if err == nil {
 		err = log.addRing(ctx, env, ring, source)

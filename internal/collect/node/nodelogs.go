@@ -55,7 +55,7 @@ var nodelogsDefault = []string{
 func nodelogsCollector(patterns []string) collect.Collector {
 	return collect.Collector{
 		Name: "nodelogs",
-		Doc:  "Log files of the node from /var/log: the newest 20 MiB of each, and a listing of all there is.",
+		Doc:  "log files of the node: the newest 20 MiB of each, and a listing of all there is, from /var/log",
 		Time: 5 * time.Minute,
 		Size: 200 << 20,
 		Run: func(ctx context.Context, env *collect.Env, out collect.Output) error {

@@ -44,7 +44,7 @@ func (f PodFilter) matches(p podlogsPod, container string) bool {
 func podlogsCollector(filters []PodFilter) collect.Collector {
 	return collect.Collector{
 		Name: "podlogs",
-		Doc:  "Logs of containers, rotated ones too, from " + podlogsRoot + ".",
+		Doc:  "logs of containers, rotated ones too, from " + podlogsRoot,
 		Time: 10 * time.Minute,
 		Size: 16 << 30,
 		Run: func(ctx context.Context, env *collect.Env, out collect.Output) error {

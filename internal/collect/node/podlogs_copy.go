@@ -60,14 +60,13 @@ func (w *podlogsWorker) note(f *podlogsFile, text string) {
 // pump reads what there is room for of the wanted span, its newest end.
 func (w *podlogsWorker) pump(ctx context.Context, file *host.File, f *podlogsFile, sink *podlogsSink) error {
 	start := max(f.from, f.to-f.limit)
-	cut := start > f.from
+	sink.cutting = start > f.from
 	if sink.midLine = start > 0; sink.midLine {
 		start-- // if it is the end of a line, the next one is whole
 	}
-	if cut {
+	if sink.cutting {
 		f.CutBytes = start - f.from
 	}
-	sink.cutting = cut
 	r, err := w.seek(contextReader{ctx, file}, file, f, start)
 	if err != nil {
 		return err

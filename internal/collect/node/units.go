@@ -42,7 +42,7 @@ const (
 func unitsCollector() collect.Collector {
 	return collect.Collector{
 		Name: "units",
-		Doc:  "State, limits and unit files of kubelet, container runtime and their like, and all failed units, by the host's systemctl.",
+		Doc:  "state, limits and unit files of kubelet, container runtime and their like, and all failed units, by the host's systemctl",
 		Size: 8 << 20,
 		Run:  collectUnits,
 	}
