@@ -43,6 +43,7 @@ func TestRun(t *testing.T) {
 LC_ALL=C
 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/opt/bin
 SYSTEMD_COLORS=0
+SYSTEMD_IGNORE_CHROOT=1
 SYSTEMD_PAGER=
 TERM=dumb
 `, Exit{}},
