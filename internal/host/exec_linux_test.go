@@ -46,6 +46,7 @@ SYSTEMD_COLORS=0
 SYSTEMD_IGNORE_CHROOT=1
 SYSTEMD_PAGER=
 TERM=dumb
+TZ=UTC
 `, Exit{}},
 		{"closed output", "exec >&- 2>&-; exit 3", "", Exit{Code: 3}},
 	} {
