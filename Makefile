@@ -13,7 +13,7 @@ LINT         := .tools/golangci-lint-$(LINT_VERSION)
 
 export CGO_ENABLED ?= 0
 
-.PHONY: help build run test test-race fuzz bench lint cross clean
+.PHONY: help build run test test-race fuzz bench lint cross image clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,6 +50,13 @@ $(LINT):
 cross: ## Build and vet for every platform of the CLI
 	@for p in linux/amd64 linux/arm64 darwin/arm64 windows/amd64; do \
 	  echo "$$p"; GOOS=$${p%/*} GOARCH=$${p#*/} go vet ./... || exit 1; done
+
+IMAGE ?= periscope:dev
+
+image: ## The container image for amd64 and arm64 as bin/periscope.tar, without Docker
+	@for a in amd64 arm64; do GOOS=linux GOARCH=$$a go build -trimpath -ldflags '$(LDFLAGS)' -o bin/periscope-linux-$$a ./cmd/periscope || exit 1; done
+	cd hack/image && go run . -name $(IMAGE) -out ../../bin/periscope.tar linux/amd64=../../bin/periscope-linux-amd64 linux/arm64=../../bin/periscope-linux-arm64
+	@echo "bin/periscope.tar holds $(IMAGE)"
 
 clean: ## Remove what the other targets made
 	rm -rf bin .tools
