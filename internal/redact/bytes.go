@@ -66,6 +66,7 @@ var (
 	digit     = setOf("0-9")
 	hexLower  = setOf("0-9a-f")
 	hexDigit  = setOf("0-9a-fA-F")
+	letters   = setOf("a-z")
 	lowerNum  = setOf("0-9a-z")
 	upperNum  = setOf("0-9A-Z")
 	alnum     = setOf("0-9A-Za-z")

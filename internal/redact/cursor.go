@@ -93,6 +93,11 @@ func (c *cursor) newline() (slashes int, ok bool) {
 	return 0, false
 }
 
+// quoteAhead reports whether a quote lies at the cursor, perhaps escaped.
+func (c *cursor) quoteAhead() bool {
+	return quotes[c.peekAt(backslash.run(c.rest(), 16))]
+}
+
 // open skips a quote with the backslashes before it.
 func (c *cursor) open() (quote byte, level int, ok bool) {
 	n := backslash.run(c.rest(), 16)

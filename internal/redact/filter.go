@@ -34,7 +34,11 @@ type filter struct {
 }
 
 func newFilter(r *Redactor, w io.Writer, size int) *filter {
-	return &filter{r: r, w: w, in: make([]byte, 0, size+lookAhead), counts: map[string]int64{}}
+	f := &filter{r: r, w: w, in: make([]byte, 0, size+lookAhead), counts: map[string]int64{}}
+	if size == window {
+		f.out = make([]byte, 0, lineBehind+flushSize+window+lookAhead)
+	}
+	return f
 }
 
 func (f *filter) write(p []byte) error {

@@ -86,10 +86,11 @@ func (x *index) addGram(g [4]byte, a anchor) {
 		x.slots[s] = uint8(1 + s%maxGroups)
 	}
 	group := &x.groups[x.slots[s]]
-	for i, e := range *group {
+	for i := range *group {
+		e := &(*group)[i]
 		if e.gram == gram {
 			if !slices.Contains(e.anchors, a) {
-				(*group)[i].anchors = append(e.anchors, a)
+				e.anchors = append(e.anchors, a)
 			}
 			return
 		}

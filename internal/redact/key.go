@@ -8,6 +8,7 @@ type key struct {
 	header   bool              // an HTTP header: the value has blanks, and may begin with the name of a scheme
 	colon    bool              // only a colon comes before the value
 	spaced   bool              // a blank is enough before the value
+	sql      bool              // a blank is enough before a value in quotes
 	joints   string            // the value is a list of settings with these bytes between
 	nested   bool              // the value may be the nested lines below
 	password bool              // paths and words of prose are values

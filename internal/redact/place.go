@@ -5,7 +5,7 @@ import (
 	"math/bits"
 )
 
-// A place is the text around an anchor that a finder may look at.
+// A place is the text around an anchor that a finder may look at. The text before it has been redacted.
 type place struct {
 	r      *Redactor
 	before []byte // ends where the anchor begins
@@ -14,8 +14,8 @@ type place struct {
 	end    bool   // after ends where the stream ends
 }
 
-// A hit says that a secret begins at after[from], or, when from is negative, so many bytes before the anchor. The text between the anchor
-// and from is given out unexamined: a finder must have read all of it.
+// A hit says that a secret begins at after[from], or, when from is negative, so many bytes before the anchor. The text between
+// the anchor and the secret stays, but for secrets in it.
 type hit struct {
 	from int
 	body body
@@ -58,13 +58,10 @@ func bounded(b []byte) bool {
 	if n == 0 || !alnum[b[n-1]] {
 		return true
 	}
-	if n >= 2 && b[n-2] == '\\' {
-		return true
-	}
-	if n >= 3 && b[n-3] == '%' && hexDigit[b[n-2]] && hexDigit[b[n-1]] {
-		return true
-	}
-	if n >= 6 && b[n-6] == '\\' && b[n-5] == 'u' && hexDigit.runBack(b, 4) == 4 {
+	switch {
+	case n >= 2 && b[n-2] == '\\',
+		n >= 3 && b[n-3] == '%' && hexDigit[b[n-2]] && hexDigit[b[n-1]],
+		n >= 6 && b[n-6] == '\\' && b[n-5] == 'u' && hexDigit.runBack(b, 4) == 4:
 		return true
 	}
 	return b[n-1] == 'm' && colour.runBack(b[:n-1], 16) > 0 && colourEnd(b[:n-1])
@@ -168,10 +165,10 @@ type lineStart struct {
 	cri    bool // the line has the head of a container log line
 }
 
-// lineStart judges b, the text up to a key. A line begins also after an escaped newline, with a string, and after the
+// lineStartOf judges b, the text up to a key. A line begins also after an escaped newline, with a string, and after the
 // head of a container log or syslog line.
 func lineStartOf(b []byte) lineStart {
-	i := len(b) - setOfIndent.runBack(b, lookBehind)
+	i := len(b) - indentByte.runBack(b, lookBehind)
 	l := lineStart{indent: len(b) - i}
 	switch {
 	case i == 0:
@@ -191,7 +188,7 @@ func lineStartOf(b []byte) lineStart {
 	return l
 }
 
-var setOfIndent = blank.with("-")
+var indentByte = blank.with("-")
 
 // criHead returns the length of the head of a container log line, "2006-01-02T15:04:05.999999999Z stdout F ", and
 // whether the runtime cut the line (tag P); 0 when there is none.

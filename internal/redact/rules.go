@@ -14,16 +14,18 @@ type rule struct {
 func builtin() []*rule {
 	return []*rule{
 		// Values of telling names. ~ stands for a joint: api~key is apikey, api_key, api-key, api.key, "api key".
-		keys("password", key{password: true}, "password", "passwords", "passwd", "passphrase", "passcode"),
+		keys("password", key{password: true, sql: true}, "password", "passwords", "passwd", "passphrase", "passcode"),
 		keys("password", key{password: true}, "pwd").before(alnum.not().with("0-9")),
 		keys("password", key{password: true, whole: true}, "pass"),
-		keys("password", key{spaced: true, password: true}, "requirepass", "masterauth", "identified by", "convertto-securestring", "convertto-securestring -string"),
+		keys("password", key{password: true, spaced: true}, "requirepass", "masterauth"),
+		keys("password", key{password: true, sql: true}, "identified by", "convertto-securestring", "convertto-securestring -string"),
 		keys("password", key{nested: true}, "chpasswd"),
-		keys("secret", key{}, "secret"),
+		keys("secret", key{}, "secret", "principal~file~content"),
 		keys("token", key{}, "token"),
 		keys("api-key", key{}, "api~key", "subscription~key", "functions~key", "instrumentation~key"),
 		keys("access-key", key{}, "access~key", "secret~key", "account~key", "storage~key", "shared~key", "master~key",
 			"encryption~key", "signing~key", "certificate~key", "workspace~key", "sas~key"),
+		keys("access-key", key{spaced: true}, "accountkey", "sastoken"),
 		keys("shared-access-signature", key{joints: "&"}, "shared~access~signature"),
 		keys("connection-string", key{joints: ";"}, "connection~string", "conn~str", "conn~string"),
 		keys("private-key", key{}, "private~key", "priv~key", "client-key-data"),

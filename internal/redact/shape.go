@@ -85,16 +85,6 @@ func emptyPart() body {
 
 var dotByte = setOf(".")
 
-// encodedPEM is "-----BEGIN" in base64, without the last bits.
-const encodedPEM = "LS0tLS1CRUdJTi"
-
-// findEncodedPEM takes PEM in base64 unless it begins with a certificate or a public key.
-func findEncodedPEM(p place) (hit, bool) {
-	label := p.after[p.lit:]
-	public := bytes.HasPrefix(label, []byte("BDRVJUSUZJQ0FUR")) || bytes.HasPrefix(label, []byte("BQVUJMSUMg"))
-	return hit{body: of(base64any)}, !public && base64std.run(label, 32) == 32
-}
-
 // findBearer takes the token after the word Bearer, unless it is a word itself.
 func findBearer(p place) (hit, bool) {
 	c := cursor{b: p.after, i: p.lit}

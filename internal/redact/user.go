@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"regexp"
+	"slices"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -128,11 +129,7 @@ func fields(n *yaml.Node, known ...string) (map[string]*yaml.Node, error) {
 	m := map[string]*yaml.Node{}
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		k := n.Content[i]
-		ok := false
-		for _, name := range known {
-			ok = ok || k.Value == name
-		}
-		if !ok {
+		if !slices.Contains(known, k.Value) {
 			return nil, lineError(k, "unknown field %q: want one of %q", k.Value, known)
 		}
 		if m[k.Value] != nil {

@@ -35,7 +35,7 @@ func (w *Writer) Write(p []byte) (int, error) {
 // Close redacts and writes what was held back, and does not close the underlying writer. A secret that has no end yet
 // is masked to the end of the stream. A second Close does nothing.
 func (w *Writer) Close() error {
-	if w.err == errClosed {
+	if errors.Is(w.err, errClosed) {
 		return nil
 	}
 	if err := w.do(w.in.close); err != nil {

@@ -2,6 +2,72 @@ package redact
 
 import "bytes"
 
+var schemes = []string{"bearer", "basic", "token", "negotiate", "ntlm", "apikey"}
+
+func isScheme(v []byte) bool {
+	for _, s := range schemes {
+		if len(v) == len(s) && hasFold(v, s) {
+			return true
+		}
+	}
+	return false
+}
+
+// keep reports whether the value is no secret.
+func (a *assign) keep(h hit) bool {
+	keyword := a.place.after[:a.place.lit]
+	v, whole := a.place.value(h)
+	v = a.withCloser(h.from, v)
+	switch {
+	case a.key.valid != nil:
+		return !a.key.valid(v)
+	case a.by == byTag:
+		return !a.closed(h.from, v, whole) || harmless(v)
+	case !whole:
+		return false
+	case len(v) == 0:
+		return true
+	case a.by == byColon && emptyBlock(a.place.after[h.from:]):
+		return true
+	case a.key.header && isScheme(v), a.line && bytes.HasPrefix(v, []byte("# ")):
+		return true
+	case harmless(v), !a.key.password && isPath(v):
+		return true
+	case len(a.name.text) == 0 && hasFold(keyword, "secret") && isObjectName(v):
+		return true
+	case string(keyword) == "PWD" && (len(a.name.text) == 0 || string(a.name.text) == "OLD"):
+		return len(v) > 0 && v[0] == '/'
+	case string(keyword) == "PASS" && len(a.name.text) == 0 && a.by == byColon:
+		return true // the result of a test
+	case a.quoted || a.line && a.key.password && a.name.prev != '/':
+		return false
+	}
+	return (a.by == byBlank || a.by == byColon && a.after) && isProse(v)
+}
+
+// closed reports whether an end tag follows the text of an element; <pass> may be a word in brackets. Of a text too long to see its
+// end a part without blanks is enough.
+func (a *assign) closed(from int, v []byte, whole bool) bool {
+	if !whole {
+		return !bytes.ContainsAny(v, " \n")
+	}
+	end := a.place.after[from+len(v):]
+	return hasFold(end, "</") || hasFold(end, "&lt;/") || hasFold(end, "]]>")
+}
+
+// withCloser adds the bracket after an unquoted value that begins with one: <nil>, $(NAME).
+func (a *assign) withCloser(from int, v []byte) []byte {
+	till := from + len(v)
+	if a.quoted || len(v) < 2 || till >= len(a.place.after) {
+		return v
+	}
+	switch closer := a.place.after[till]; {
+	case closer == '>' && v[0] == '<', closer == ')' && (v[0] == '(' || v[1] == '('), closer == '}' && v[1] == '{':
+		return a.place.after[from : till+1]
+	}
+	return v
+}
+
 // verdicts are values that tell nothing, wherever they stand.
 var verdicts = wordSet(`
 	true false yes no on off null nil none undefined ~ - n/a unset set empty blank
@@ -36,7 +102,7 @@ func harmless(v []byte) bool {
 		return reference(v)
 	}
 	switch {
-	case isVerdict(v):
+	case len(v) == 1, len(v) == 2 && v[0] == '%', isVerdict(v):
 		return true
 	case digit.run(v, len(v)) == len(v):
 		return len(v) <= 3
