@@ -15,7 +15,6 @@ import (
 	"runtime"
 	"sync"
 	"sync/atomic"
-	"text/tabwriter"
 	"time"
 
 	"github.com/klauspost/compress/flate"
@@ -43,9 +42,8 @@ func run(ctx context.Context, binary string, size int64) error {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	t := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(t, "| %s, %d cores |\tresult |\ttarget |\n|---|\t---|\t---|\n", runtime.GOARCH, runtime.NumCPU())
-	defer t.Flush()
+	t := os.Stdout
+	fmt.Fprintf(t, "| %s, %d cores | result | target |\n|---|---|---|\n", runtime.GOARCH, runtime.NumCPU())
 
 	for _, every := range []int{0, 20} {
 		speed, err := redaction(every)
@@ -56,7 +54,7 @@ func run(ctx context.Context, binary string, size int64) error {
 		if every > 0 {
 			name, target = "redaction alone, a secret in every 20th line", "100 MB/s"
 		}
-		fmt.Fprintf(t, "| %s, one core |\t%.0f MB/s |\t%s |\n", name, speed, target)
+		fmt.Fprintf(t, "| %s, one core | %.0f MB/s | %s |\n", name, speed, target)
 	}
 	for _, n := range []int64{size, 2 * size} {
 		if err := podLogs(ctx, t, binary, filepath.Join(dir, fmt.Sprint(n)), n); err != nil {
@@ -67,7 +65,7 @@ func run(ctx context.Context, binary string, size int64) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(t, "| collect --local of this host |\t%.1f s, %.1f MiB anonymous |\t15 s, 48 MiB |\n", whole.wall.Seconds(), mib(whole.anon))
+	fmt.Fprintf(t, "| collect --local of this host | %.1f s, %.1f MiB anonymous | 15 s, 48 MiB |\n", whole.wall.Seconds(), mib(whole.anon))
 	return nil
 }
 
@@ -93,7 +91,7 @@ func podLogs(ctx context.Context, t io.Writer, binary, dir string, n int64) erro
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(t, "| %s, %.1f GB of pod logs |\t%.2f of the compressor alone (%.0f of %.0f MB/s), %.1f MiB anonymous (RSS %.1f) |\t0.5, 48 MiB |\n",
+		fmt.Fprintf(t, "| %s, %.1f GB of pod logs | %.2f of the compressor alone (%.0f of %.0f MB/s), %.1f MiB anonymous (RSS %.1f) | 0.5, 48 MiB |\n",
 			name, float64(n)/1e9, alone.Seconds()/p.wall.Seconds(), mbps(n, p.wall), mbps(n, alone), mib(p.anon), mib(p.rss))
 	}
 	return nil
