@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 	"syscall"
 	"testing"
@@ -229,5 +230,54 @@ func TestRescueSparesPriority(t *testing.T) {
 	}
 	if lost := strings.Count(strings.Join(m.Problems, "\n"), ": lost"); lost != 40-last {
 		t.Errorf("%d files are missing, %d are named as lost", 40-last, lost)
+	}
+}
+
+// On a broken disk a log must go on to give its old bytes back: only the tail is held.
+func TestDropFrontOnABrokenDisk(t *testing.T) {
+	w := newTestWriter(t, Options{})
+	w.broken = syscall.ENOSPC
+	e := create(t, w, "a/log")
+	e.KeepEnd(1 << 20)
+	fmt.Fprint(e, noise(1<<20, 1))
+	if n := e.DropFront(100_000); n < 100_000 {
+		t.Errorf("dropped %d although only %d bytes of 1 MiB are held", n, MaxTail)
+	}
+}
+
+// spools counts the spool files that are open.
+func spools(t *testing.T) (n int, size int64) {
+	t.Helper()
+	fds, _ := os.ReadDir("/proc/self/fd")
+	for _, fd := range fds {
+		link, _ := os.Readlink("/proc/self/fd/" + fd.Name())
+		if strings.Contains(link, ".spool-") {
+			n++
+			if info, err := os.Stat("/proc/self/fd/" + fd.Name()); err == nil {
+				size += info.Size()
+			}
+		}
+	}
+	return n, size
+}
+
+// ENOSPC while the spool is appended to the archive: the spool must be freed.
+func TestFullDiskFreesTheSpool(t *testing.T) {
+	defer debug.SetGCPercent(debug.SetGCPercent(-1))
+	dir := smallDisk(t)
+	w := newTestWriter(t, Options{Path: filepath.Join(dir, "n.zip"), Order: []string{"big", "late"}})
+	put(t, w, "big/log", noise(5<<20, 1))
+	n, size := spools(t)
+	if n > 1 {
+		t.Errorf("%d spool files with %d bytes are still open", n, size)
+	}
+	for i := range 16 {
+		put(t, w, fmt.Sprintf("late/%d", i), noise(250<<10, uint64(i)))
+	}
+	done, m := finish(t, w)
+	files, _ := readFinished(t, done)
+	lost := strings.Count(strings.Join(m.Problems, "\n"), ": lost")
+	if lost > 0 || len(files) != 17 {
+		t.Errorf("%d files lost although the spool's %d bytes could have been freed", lost, size)
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"io"
 	"maps"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -47,7 +48,8 @@ type entry struct {
 	part    int
 	current *segment
 	kept    []*segment // of a log: ended and not dropped
-	dropped int64      // bytes dropped at the front
+	raw     int64      // bytes written and not dropped, before masking
+	dropped int64      // bytes dropped at the front, after masking
 	midLine bool       // the last byte put was not a line's end
 	sum     sums       // of the current part
 	tail    *tail      // newest bytes, for the case that the disk breaks
@@ -121,6 +123,7 @@ func (e *entry) Write(p []byte) (int, error) {
 	if e.err != nil {
 		return 0, e.err
 	}
+	e.raw += int64(len(p))
 	return len(p), nil
 }
 
@@ -173,24 +176,22 @@ func (e *entry) putSome(p []byte) (int, error) {
 	return n, nil
 }
 
-// cutAt tells how much of p goes into the current segment, and whether it is full then.
-// Segments end with a line unless one line alone fills them.
+// cutAt tells how much of p goes into the current segment, and whether it is full then: at
+// the first line end behind the size aimed at, or at the greatest size.
 func (e *entry) cutAt(p []byte) (n int, full bool) {
-	room := e.limit - e.current.size
-	if int64(len(p)) < room {
+	aim, most := e.limit-e.limit/16, e.limit
+	if e.keepEnd {
+		aim, most = e.limit, 2*e.limit
+	}
+	size := e.current.size
+	if size+int64(len(p)) < aim {
 		return len(p), false
 	}
-	if !e.keepEnd {
-		if i := bytes.LastIndexByte(p[:room], '\n'); i >= 0 || (!e.midLine && e.current.size > 0) {
-			return i + 1, true
-		}
-		return int(room), true
-	}
-	from := max(0, room-1)
-	if i := bytes.IndexByte(p[from:], '\n'); i >= 0 {
+	from, to := max(0, aim-size-1), min(int64(len(p)), most-size)
+	if i := bytes.IndexByte(p[from:to], '\n'); i >= 0 {
 		return int(from) + i + 1, true
 	}
-	return len(p), e.current.size+int64(len(p)) >= 2*e.limit
+	return int(to), size+to == most
 }
 
 // endSegment ends the current segment: a log keeps it, another entry appends it as a part.
@@ -207,7 +208,11 @@ func (e *entry) endSegment() error {
 		e.kept = append(e.kept, s)
 		return nil
 	}
-	return e.appendPart([]*segment{s}, e.sum)
+	err := e.appendPart([]*segment{s}, e.sum)
+	if err != nil {
+		s.store.free() // at once: a full disk needs its room
+	}
+	return err
 }
 
 // appendPart appends the segments to the archive as the next part of the entry.
@@ -270,25 +275,61 @@ func (e *entry) modTime() time.Time {
 	return e.source.ModTime
 }
 
-// DropFront drops whole segments at the front until at least n bytes are gone or nothing
-// is left, and returns how many went.
+// DropFront drops whole segments at the front until at least n of the bytes written are
+// gone or nothing is left, and returns how many went. Masking changes lengths; what a
+// segment held of the bytes written is reckoned from the log's whole.
 func (e *entry) DropFront(n int64) int64 {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.broken || e.closed || !e.keepEnd {
+	if e.closed || !e.keepEnd {
 		return 0
 	}
-	var freed int64
-	for freed < n || (len(e.kept) > 0 && !e.kept[0].startsLine) {
-		if len(e.kept) == 0 && (e.current == nil || e.endSegment() != nil) {
-			break
-		}
-		freed += e.kept[0].size
-		freeSegments(e.kept[:1])
-		e.kept = e.kept[1:]
+	freed := min(n, e.raw) // on a broken disk the tail drops by itself
+	if !e.broken {
+		freed = e.dropSegments(n)
 	}
-	e.dropped += freed
+	e.raw -= freed
 	return freed
+}
+
+func (e *entry) dropSegments(n int64) int64 {
+	held := e.sum.size - e.dropped
+	share := func(masked int64) int64 {
+		if masked >= held {
+			return e.raw // all but the little that the masker holds back
+		}
+		return int64(float64(e.raw) * float64(masked) / float64(held))
+	}
+	var gone int64
+	for share(gone) < n && e.hasKept() {
+		gone += e.dropFirst()
+	}
+	for e.lineStartFollows() {
+		gone += e.dropFirst()
+	}
+	e.dropped += gone
+	return share(gone)
+}
+
+// hasKept makes the current segment one that can be dropped when there is no other.
+func (e *entry) hasKept() bool {
+	return len(e.kept) > 0 || (e.current != nil && e.endSegment() == nil)
+}
+
+func (e *entry) dropFirst() int64 {
+	s := e.kept[0]
+	freeSegments(e.kept[:1])
+	e.kept = e.kept[1:]
+	return s.size
+}
+
+// lineStartFollows reports whether the log begins in the middle of a line and a line begins
+// at a later segment. A line longer than the log is begun in its middle.
+func (e *entry) lineStartFollows() bool {
+	if len(e.kept) == 0 || e.kept[0].startsLine {
+		return false
+	}
+	return (e.current != nil && e.current.startsLine) || slices.ContainsFunc(e.kept, func(s *segment) bool { return s.startsLine })
 }
 
 // Close ends the entry and puts it into the archive, or, on a broken disk, its newest
@@ -301,6 +342,7 @@ func (e *entry) Close() error {
 	}
 	e.closed = true
 	defer e.w.freeTail(e.tail)
+	defer e.discard()
 	if e.err == nil && e.masker != nil {
 		e.err = e.masker.Close()
 	}
@@ -315,7 +357,6 @@ func (e *entry) Close() error {
 	if e.broken && err == nil {
 		err = e.rescue()
 	}
-	e.discard()
 	return errors.Join(e.err, err)
 }
 
@@ -341,6 +382,10 @@ func (e *entry) finish() error {
 func (e *entry) appendKept() error {
 	whole := e.dropped == 0 && e.sum.size <= MaxEntry
 	left := e.sum.size - e.dropped
+	failed := func(err error) error {
+		e.sum.size = left + e.dropped // what the tail may stand for
+		return err
+	}
 	for len(e.kept) > 0 {
 		n, size := 0, int64(0)
 		for n < len(e.kept) && size+e.kept[n].size <= MaxEntry {
@@ -351,12 +396,11 @@ func (e *entry) appendKept() error {
 		if !whole {
 			var err error
 			if sum, err = sumSegments(e.kept[:n]); err != nil {
-				return err
+				return failed(err)
 			}
 		}
 		if err := e.appendPart(e.kept[:n], sum); err != nil {
-			e.sum.size = left + e.dropped
-			return err
+			return failed(err)
 		}
 		left -= size
 		e.kept = e.kept[n:]

@@ -123,7 +123,7 @@ func (w *Writer) keep(r rescued) {
 		return cmp.Compare(w.order(a.record.name), w.order(b.record.name))
 	})
 	for rescueSize(w.memory) > MaxRescue-maxManifest {
-		w.lose(w.memory[len(w.memory)-1])
+		w.lose(w.memory[len(w.memory)-1], noRoom)
 		w.memory = w.memory[:len(w.memory)-1]
 	}
 }
@@ -142,13 +142,15 @@ func (r *record) footprint() int64 {
 
 const maxLost = 1000
 
-func (w *Writer) lose(r rescued) {
+func (w *Writer) lose(r rescued, why string) {
 	if len(w.problems) < maxLost {
-		w.problems = append(w.problems, fmt.Sprintf("%s: lost, %d bytes: no room on disk or in memory", r.record.name, r.file.Size+r.file.CutFront))
+		w.problems = append(w.problems, fmt.Sprintf("%s: lost, %d bytes: %s", r.record.name, r.file.Size+r.file.CutFront, why))
 	} else if len(w.problems) == maxLost {
 		w.problems = append(w.problems, "more files were lost than are listed")
 	}
 }
+
+const noRoom = "no room on disk or in memory"
 
 // rescue finishes the archive after the disk broke: on the disk when, with the reserve
 // freed, that works; else in memory. The caller holds w.mu.
@@ -164,49 +166,49 @@ func (w *Writer) rescue(m *manifest.Manifest) (Finished, error) {
 }
 
 // rescueOnDisk appends to the archive as many of the rescued entries as fit together with
-// the manifest.
+// the manifest. After an error nothing of it has happened.
 func (w *Writer) rescueOnDisk(m *manifest.Manifest) (Finished, error) {
-	end, whole, problems := w.offset, len(w.records), w.problems
-	for fit := len(w.memory); fit >= 0; fit /= 2 {
-		w.offset, w.records, w.files, w.problems = end, w.records[:whole], w.files[:whole], slices.Clone(problems)
-		err := w.appendRescued(fit)
-		if err == nil {
-			if err = w.finish(m); err == nil {
-				return Finished{Path: w.opts.Path, Size: w.offset}, nil
-			}
+	whole, problems := len(w.records), slices.Clone(w.problems)
+	ends := []int64{w.offset}
+	for _, r := range w.memory {
+		if w.append(r.record, bytesStore(r.record.mem)) != nil {
+			break
 		}
-		if fit == 0 {
-			w.offset, w.records, w.files, w.problems = end, w.records[:whole], w.files[:whole], problems
+		w.files = append(w.files, r.file)
+		ends = append(ends, w.offset)
+	}
+	for fit := len(ends) - 1; ; fit-- {
+		w.offset, w.records, w.files, w.problems = ends[fit], w.records[:whole+fit], w.files[:whole+fit], slices.Clone(problems)
+		for _, r := range w.memory[fit:] {
+			w.lose(r, noRoom)
+		}
+		err := w.finish(m)
+		if err == nil {
+			return Finished{Path: w.opts.Path, Size: w.offset}, nil
+		}
+		if fit == 0 || !isDiskFailure(err) {
+			w.offset, w.records, w.files, w.problems = ends[0], w.records[:whole], w.files[:whole], problems
 			return Finished{}, err
 		}
 	}
-	return Finished{}, w.broken
-}
-
-func (w *Writer) appendRescued(fit int) error {
-	for _, r := range w.memory[:fit] {
-		if err := w.append(r.record, bytesStore(r.record.mem)); err != nil {
-			return err
-		}
-		w.files = append(w.files, r.file)
-	}
-	for _, r := range w.memory[fit:] {
-		w.lose(r)
-	}
-	return nil
 }
 
 // rescueInMemory makes a new archive in memory from the newest bytes of what can be read
 // back from the disk and of what is in memory, by priority.
 func (w *Writer) rescueInMemory(m *manifest.Manifest) (Finished, error) {
 	entries := w.readBack()
+	if w.file != nil {
+		w.problems = append(w.problems, fmt.Sprintf("what was complete before may still be read from %s, if that disk can be read", w.file.Name()))
+	}
 	var buf bytes.Buffer
+	buf.Grow(MaxRescue)
 	var records []record
 	w.files = nil
 	room := int64(MaxRescue - maxManifest)
-	for _, r := range entries {
+	for i, r := range entries {
+		entries[i].record.mem = nil // r has it; the copy in buf is enough then
 		if room -= r.record.footprint(); room < 0 {
-			w.lose(r)
+			w.lose(r, noRoom)
 			continue
 		}
 		records = appendRecord(&buf, records, r.record)
@@ -247,7 +249,7 @@ func (w *Writer) readBack() []rescued {
 	for _, r := range all {
 		if r.record.mem == nil && room > 0 {
 			if err := w.readTail(&r); err != nil {
-				w.problems = append(w.problems, fmt.Sprintf("%s: lost: %v", r.record.name, err))
+				w.lose(r, err.Error())
 				continue
 			}
 		}

@@ -6,7 +6,6 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"syscall"
 )
 
 // A store holds compressed bytes until they are appended to the archive.
@@ -27,7 +26,7 @@ type fileStore struct {
 
 func newFileStore(dir string, relieve func() bool) (*fileStore, error) {
 	f, err := spoolFile(dir)
-	for errors.Is(err, syscall.ENOSPC) && relieve() {
+	for isFull(err) && relieve() {
 		f, err = spoolFile(dir)
 	}
 	if err != nil {
@@ -75,7 +74,7 @@ func (s *fileStore) copyTo(dst *os.File, relieve func() bool) error {
 		if err == nil && n == 0 {
 			err = io.ErrUnexpectedEOF
 		}
-		if err != nil && !(errors.Is(err, syscall.ENOSPC) && relieve()) {
+		if err != nil && !(isFull(err) && relieve()) {
 			return err
 		}
 	}
@@ -107,7 +106,7 @@ func insist(f *os.File, p []byte, relieve func() bool) error {
 	for {
 		n, err := f.Write(p)
 		p = p[n:]
-		if err == nil || !errors.Is(err, syscall.ENOSPC) || !relieve() {
+		if err == nil || !isFull(err) || !relieve() {
 			return err
 		}
 	}
@@ -131,7 +130,7 @@ func reserve(dir string, n int64) (*os.File, error) {
 
 // isDiskFailure reports whether err says that the disk is full, read-only or broken.
 func isDiskFailure(err error) bool {
-	for _, e := range []error{syscall.ENOSPC, syscall.EROFS, syscall.EIO, syscall.EDQUOT, syscall.EFBIG} {
+	for _, e := range diskFailures {
 		if errors.Is(err, e) {
 			return true
 		}

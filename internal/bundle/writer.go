@@ -82,7 +82,7 @@ type Writer struct {
 // On a full or broken disk it does not fail but starts in memory.
 func NewWriter(opts Options) (*Writer, error) {
 	w := &Writer{opts: opts, names: map[string]bool{}}
-	file, err := os.OpenFile(opts.Path+Partial, os.O_CREATE|os.O_TRUNC|os.O_RDWR, 0o600)
+	file, err := openArchive(opts.Path + Partial)
 	if err == nil {
 		w.file = file
 		w.reserve, err = reserve(filepath.Dir(opts.Path), reserveSize)
@@ -98,12 +98,26 @@ func NewWriter(opts Options) (*Writer, error) {
 	return w, nil
 }
 
+// openArchive opens the file such that it can be renamed while it is open, on Windows too:
+// os.Root shares that right, os.OpenFile does not.
+func openArchive(name string) (*os.File, error) {
+	root, err := os.OpenRoot(filepath.Dir(name))
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close()
+	return root.OpenFile(filepath.Base(name), os.O_CREATE|os.O_TRUNC|os.O_RDWR, 0o600)
+}
+
 // Create starts an entry; name is a slash-separated relative path, unique within the
 // bundle. The entry is in the archive, and its bytes are safe, when its Close returns nil.
 // Its further methods (KeepEnd, DropFront, Describe) are what package collect looks for.
 func (w *Writer) Create(name string) (io.WriteCloser, error) {
 	if !fs.ValidPath(name) || name == "." || strings.ContainsAny(name, "\\\x00") || len(name) > 4096 {
 		return nil, fmt.Errorf("create %q: not a valid entry name", name)
+	}
+	if w.opts.Redactor != nil {
+		name = w.opts.Redactor.String(name)
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -125,7 +125,7 @@ func (o *collectOptions) run(ctx context.Context, s *Streams) error {
 	if err := makeRunDir(o.dir, req); err != nil {
 		return err
 	}
-	progress := newProgress(s, o, req.Options.Collectors)
+	progress := newProgress(s, o, masker(req.Redactor), req.Options.Collectors)
 	req.Options.Observe = progress.observe
 	req.Log = progress.logger()
 	made, err := nodebundle.Make(ctx, *req)
@@ -265,6 +265,14 @@ func (o *collectOptions) redactor() (*redact.Redactor, error) {
 		return nil, nil
 	}
 	return r, nil
+}
+
+// masker masks short texts, or leaves them when r is nil.
+func masker(r *redact.Redactor) func(string) string {
+	if r == nil {
+		return func(s string) string { return s }
+	}
+	return r.String
 }
 
 // notes are what a reader of the bundle should know about how it was made.

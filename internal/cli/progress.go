@@ -20,15 +20,16 @@ import (
 type progress struct {
 	out     io.Writer
 	verbose bool
-	live    *mpb.Progress // nil: plain lines
+	mask    func(string) string // for what collectors warn about
+	live    *mpb.Progress       // nil: plain lines
 	bars    []*mpb.Bar
 
 	mu    sync.Mutex
 	lines []string
 }
 
-func newProgress(s *Streams, o *collectOptions, collectors []collect.Collector) *progress {
-	p := &progress{out: s.Err, verbose: o.verbose, lines: make([]string, len(collectors))}
+func newProgress(s *Streams, o *collectOptions, mask func(string) string, collectors []collect.Collector) *progress {
+	p := &progress{out: &lockedWriter{w: s.Err}, verbose: o.verbose, mask: mask, lines: make([]string, len(collectors))}
 	if o.quiet {
 		p.out = io.Discard
 		return p
@@ -86,7 +87,7 @@ func (p *progress) logger() *slog.Logger {
 	if p.live != nil {
 		to = p.live
 	}
-	return slog.New(slog.NewTextHandler(to, &slog.HandlerOptions{Level: slog.LevelWarn, ReplaceAttr: dropTime}))
+	return slog.New(slog.NewTextHandler(&maskedWriter{to, p.mask}, &slog.HandlerOptions{Level: slog.LevelWarn, ReplaceAttr: dropTime}))
 }
 
 func dropTime(groups []string, a slog.Attr) slog.Attr {
@@ -105,6 +106,31 @@ func (p *progress) end() {
 		b.SetTotal(-1, true)
 	}
 	p.live.Wait()
+}
+
+// A lockedWriter lets several goroutines write whole lines.
+type lockedWriter struct {
+	mu sync.Mutex
+	w  io.Writer
+}
+
+func (l *lockedWriter) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.w.Write(p)
+}
+
+// A maskedWriter masks secrets in each write, one log record.
+type maskedWriter struct {
+	w    io.Writer
+	mask func(string) string
+}
+
+func (m *maskedWriter) Write(p []byte) (int, error) {
+	if _, err := io.WriteString(m.w, m.mask(string(p))); err != nil {
+		return 0, err
+	}
+	return len(p), nil
 }
 
 func isTerminal(w io.Writer) bool {

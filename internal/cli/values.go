@@ -27,7 +27,7 @@ func (b *byteSize) Set(text string) error {
 			continue
 		}
 		n, err := strconv.ParseFloat(number, 64)
-		if err != nil || n <= 0 || n*u.factor > math.MaxInt64/2 || math.IsNaN(n) {
+		if err != nil || n*u.factor < 1 || n*u.factor > math.MaxInt64/2 || math.IsNaN(n) {
 			break
 		}
 		*b = byteSize(n * u.factor)
@@ -136,7 +136,7 @@ func formatSeconds(s float64) string {
 	switch d := time.Duration(s * float64(time.Second)); {
 	case d < 10*time.Second:
 		return fmt.Sprintf("%.1fs", d.Seconds())
-	case d < time.Minute:
+	case d < time.Minute-time.Second/2:
 		return fmt.Sprintf("%.0fs", d.Seconds())
 	default:
 		return d.Round(time.Second).String()

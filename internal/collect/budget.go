@@ -19,10 +19,10 @@ func newBudget(limit int64, sizes []int64) *budget {
 	return &budget{free: limit, claims: sizes, changed: make(chan struct{})}
 }
 
-// take takes up to n bytes for collector i. It waits while the run's limit stands in the
+// take takes up to n bytes for collector i, whose clock is c. It waits while the run's limit stands in the
 // way and a collector before i is unfinished. byRun tells that the run's limit, not the
 // collector's own, made it less than n.
-func (b *budget) take(ctx context.Context, i int, n int64) (got int64, byRun bool, err error) {
+func (b *budget) take(c *clock, i int, n int64) (got int64, byRun bool, err error) {
 	for {
 		b.mu.Lock()
 		own := min(n, b.claims[i])
@@ -39,10 +39,13 @@ func (b *budget) take(ctx context.Context, i int, n int64) (got int64, byRun boo
 		}
 		changed := b.changed
 		b.mu.Unlock()
+		c.pause()
 		select {
 		case <-changed:
-		case <-ctx.Done():
-			return 0, false, context.Cause(ctx)
+			c.resume()
+		case <-c.Done():
+			c.resume()
+			return 0, false, context.Cause(c)
 		}
 	}
 }

@@ -115,11 +115,11 @@ func CreateLog(out Output, name string, limit int64) (io.WriteCloser, error) {
 // how many it may still write, at most want. It waits while a collector of higher priority
 // may still need the room. A collector that knows the sizes of its sources plans with it
 // what to leave out at their front.
-func Reserve(ctx context.Context, out Output, want int64) (int64, error) {
-	if r, ok := out.(interface {
-		Reserve(context.Context, int64) (int64, error)
-	}); ok {
-		return r.Reserve(ctx, want)
+//
+// An error says that the collector's time ended meanwhile.
+func Reserve(out Output, want int64) (int64, error) {
+	if r, ok := out.(interface{ Reserve(int64) (int64, error) }); ok {
+		return r.Reserve(want)
 	}
 	return want, nil
 }

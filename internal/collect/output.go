@@ -1,10 +1,11 @@
 package collect
 
 import (
-	"context"
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"path"
 	"strconv"
 	"strings"
@@ -20,8 +21,8 @@ var errEnded = errors.New("the collector's time is over")
 // An output is the Output of one collector: it puts files into the collector's folder,
 // takes every byte from the budget, and can be sealed while the collector hangs.
 type output struct {
-	ctx    context.Context // of the collector; ends waits for room
-	index  int             // of the collector in the budget
+	clock  *clock // of the collector; ends waits for room
+	index  int    // of the collector in the budget
 	folder string
 	to     Output
 	budget *budget
@@ -42,27 +43,36 @@ type output struct {
 // Create makes a file of the archive; see Output.
 func (o *output) Create(name string) (io.WriteCloser, error) {
 	o.mu.Lock()
-	if o.sealed {
-		o.mu.Unlock()
-		return nil, errEnded
-	}
-	name = o.unique(SafeName(name))
-	o.mu.Unlock()
-
-	w, err := o.to.Create(path.Join(o.folder, name))
-	if err != nil {
-		return nil, fmt.Errorf("create %s: %w", name, err)
-	}
-	f := &file{o: o, w: w}
-	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.sealed {
-		return nil, errors.Join(errEnded, w.Close())
+		return nil, errEnded
 	}
+	w, err := o.create(SafeName(name))
+	if err != nil {
+		return nil, err
+	}
+	f := &file{o: o, w: w}
 	o.open[f] = true
 	o.files++
 	return f, nil
 }
+
+// create makes a file of the archive under the next name that is free, there too: parts of
+// long files have names of their own.
+func (o *output) create(name string) (io.WriteCloser, error) {
+	for try := 0; ; try++ {
+		free := o.unique(name)
+		w, err := o.to.Create(path.Join(o.folder, free))
+		if err == nil {
+			return w, nil
+		}
+		if !errors.Is(err, fs.ErrExist) || try == maxTries {
+			return nil, fmt.Errorf("create %s: %w", free, err)
+		}
+	}
+}
+
+const maxTries = 1000
 
 // unique adds ~2, ~3, ... to a name that is taken. Names that differ only in case count
 // as the same: a bundle must unpack anywhere.
@@ -77,8 +87,8 @@ func (o *output) unique(name string) string {
 }
 
 // Reserve is explained at the function Reserve.
-func (o *output) Reserve(ctx context.Context, want int64) (int64, error) {
-	got, byRun, err := o.budget.take(ctx, o.index, want)
+func (o *output) Reserve(want int64) (int64, error) {
+	got, byRun, err := o.budget.take(o.clock, o.index, want)
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.held += got
@@ -95,7 +105,7 @@ func (o *output) take(n int64) (int64, error) {
 	if held == n {
 		return n, nil
 	}
-	got, byRun, err := o.budget.take(o.ctx, o.index, n-held)
+	got, byRun, err := o.budget.take(o.clock, o.index, n-held)
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.sizeHit = o.sizeHit || byRun
@@ -121,13 +131,26 @@ func (o *output) seal() {
 	}
 	o.mu.Unlock()
 	for _, f := range left {
-		_ = f.end(true) // its error is in o.errs
+		o.endLeft(f)
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.budget.give(o.index, o.held)
 	o.held = 0
 	o.budget.finish(o.index)
+}
+
+// endLeft closes a file that the collector left open. Its error is in o.errs; a panic, such as
+// of the masker, must not leave the engine's goroutine.
+func (o *output) endLeft(f *file) {
+	defer func() {
+		if p := recover(); p != nil {
+			o.mu.Lock()
+			o.errs = append(o.errs, &panicError{value: p})
+			o.mu.Unlock()
+		}
+	}()
+	_ = f.end(true)
 }
 
 // A file is one open file of a collector.
@@ -138,6 +161,7 @@ type file struct {
 	keepEnd bool
 	limit   int64 // of a log: most bytes it keeps
 	closed  bool
+	full    bool  // it was cut at its end
 	taken   int64 // of the budget, for bytes that are still in the file
 	err     error // first error of the archive; the file is over then
 }
@@ -152,26 +176,57 @@ func (f *file) Write(p []byte) (int, error) {
 	if f.err != nil {
 		return 0, f.err
 	}
-	if over := f.taken + int64(len(p)) - f.limit; f.keepEnd && over > 0 {
-		f.drop(over)
-	}
-	room, err := f.o.take(int64(len(p)))
-	if err == nil && room < int64(len(p)) && f.keepEnd {
-		room, err = f.makeRoom(room, int64(len(p)))
-	}
+	all := len(p)
+	p, err := f.fit(p)
 	if err != nil {
 		return 0, err
 	}
-	if _, f.err = f.w.Write(p[:room]); f.err != nil {
+	if _, f.err = f.w.Write(p); f.err != nil {
 		return 0, f.err
 	}
-	f.taken += room
-	rest := int64(len(p)) - room
-	if rest > 0 {
+	f.taken += int64(len(p))
+	f.o.count(int64(len(p)), int64(all-len(p)))
+	return all, nil
+}
+
+// fit takes room for p and returns what of it may be written: of a log its newest end, of
+// another file its start. Nothing follows what was cut off: a secret may lie across a gap.
+func (f *file) fit(p []byte) ([]byte, error) {
+	if f.keepEnd {
+		return f.fitEnd(p)
+	}
+	var room int64
+	var err error
+	if !f.full {
+		room, err = f.o.take(int64(len(p)))
+	}
+	if rest := int64(len(p)) - room; err == nil && rest > 0 {
+		f.full = true
 		Describe(f.w, manifest.Source{CutEnd: rest})
 	}
-	f.o.count(room, rest)
-	return len(p), nil
+	return p[:room], err
+}
+
+func (f *file) fitEnd(p []byte) ([]byte, error) {
+	want := min(int64(len(p)), f.limit)
+	if over := f.taken + int64(len(p)) - f.limit; over > 0 {
+		f.drop(over)
+	}
+	room, err := f.o.take(want)
+	if err == nil && room < want {
+		room, err = f.makeRoom(room, want)
+	}
+	if err != nil || room == int64(len(p)) {
+		return p, err
+	}
+	f.drop(f.taken)
+	from := len(p) - int(room)
+	if i := bytes.IndexByte(p[from:], '\n'); from > 0 && p[from-1] != '\n' && i >= 0 {
+		from += i + 1
+	}
+	f.o.budget.give(f.o.index, room-int64(len(p)-from))
+	Describe(f.w, manifest.Source{CutFront: int64(from)})
+	return p[from:], nil
 }
 
 // makeRoom drops old lines of a log until want bytes fit, as far as that goes.
@@ -257,13 +312,24 @@ func SafeName(name string) string {
 	var parts []string
 	for part := range strings.SplitSeq(name, "/") {
 		if part != "" {
-			parts = append(parts, safePart(part))
+			parts = append(parts, safeDevice(safePart(part)))
 		}
 	}
 	if len(parts) == 0 {
 		return "%00"
 	}
 	return strings.Join(parts, "/")
+}
+
+// safeDevice encodes the first letter of a segment that Windows takes for a device.
+func safeDevice(part string) string {
+	stem, _, _ := strings.Cut(strings.ToUpper(part), ".")
+	switch stem = strings.TrimRight(stem, " "); {
+	case stem == "CON", stem == "PRN", stem == "AUX", stem == "NUL",
+		len(stem) == 4 && (strings.HasPrefix(stem, "COM") || strings.HasPrefix(stem, "LPT")) && stem[3] >= '0' && stem[3] <= '9':
+		return fmt.Sprintf("%%%02X", part[0]) + part[1:]
+	}
+	return part
 }
 
 const maxPart = 200 // bytes of one path segment; longer ones lose their middle

@@ -69,7 +69,7 @@ func (r *recorder) command(c host.Command, exit host.Exit, err error) {
 	r.commands = append(r.commands, rec)
 }
 
-func (r *recorder) note(text string) {
+func (r *recorder) note(text string, limit int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.ended {
@@ -79,7 +79,7 @@ func (r *recorder) note(text string) {
 		r.lost++
 		return
 	}
-	r.notes = append(r.notes, oneLine(text))
+	r.notes = append(r.notes, line(text, limit))
 }
 
 // fill moves what was recorded into res; what an abandoned collector says later is dropped.
@@ -106,7 +106,7 @@ func (h *noteHandler) Enabled(ctx context.Context, l slog.Level) bool {
 
 func (h *noteHandler) Handle(ctx context.Context, rec slog.Record) error {
 	if rec.Level >= slog.LevelWarn {
-		h.r.note(noteText(h.attrs, rec))
+		h.r.note(noteText(h.attrs, rec), maxReason)
 	}
 	if !h.Handler.Enabled(ctx, rec.Level) {
 		return nil

@@ -131,8 +131,8 @@ func (r *run) one(ctx context.Context, i int) {
 	c := r.opts.Collectors[i]
 	start := time.Now()
 	limit := orDefault(c.Time, DefaultTime)
-	own, cancel := context.WithTimeoutCause(ctx, limit, errOwnTime)
-	defer cancel()
+	own := newClock(ctx, limit)
+	defer own.stop()
 
 	rec := &recorder{}
 	out := r.output(own, i, start)
@@ -146,19 +146,19 @@ func (r *run) one(ctx context.Context, i int) {
 		res.Reason += fmt.Sprintf("; it did not stop within %v and was abandoned", r.opts.Grace)
 	}
 	if p := (*panicError)(nil); errors.As(err, &p) {
-		rec.note(p.stack)
+		rec.note(p.frames(), maxStack)
 	}
 	rec.fill(&res)
 	out.fill(&res)
 	r.finish(i, res, time.Since(start))
 }
 
-func (r *run) output(ctx context.Context, i int, start time.Time) *output {
+func (r *run) output(c *clock, i int, start time.Time) *output {
 	name := r.opts.Collectors[i].Name
 	var mu sync.Mutex
 	var last time.Time
 	return &output{
-		ctx: ctx, index: i, folder: name, to: r.out, budget: r.budget, open: map[*file]bool{}, names: map[string]bool{},
+		clock: c, index: i, folder: name, to: r.out, budget: r.budget, open: map[*file]bool{}, names: map[string]bool{},
 		report: func(files int, bytes int64) {
 			mu.Lock()
 			defer mu.Unlock()
@@ -176,7 +176,7 @@ func (r *run) call(ctx context.Context, c Collector, env *Env, out Output) (err 
 	go func() {
 		defer func() {
 			if p := recover(); p != nil {
-				done <- &panicError{p, trim(string(debug.Stack()))}
+				done <- &panicError{p, string(debug.Stack())}
 			}
 		}()
 		done <- c.Run(ctx, env, out)
@@ -203,11 +203,13 @@ type panicError struct {
 
 func (e *panicError) Error() string { return fmt.Sprintf("panic: %v", e.value) }
 
-const maxStack = 4 << 10
-
-// trim keeps the start of a stack: the frames next to the panic.
-func trim(stack string) string {
-	return stack[:min(len(stack), maxStack)]
+// frames are those next to the panic.
+func (e *panicError) frames() string {
+	_, after, ok := strings.Cut(e.stack, "\npanic(")
+	if !ok {
+		return e.stack
+	}
+	return "panic(" + after
 }
 
 // judge decides the state. A collector that returned nil is done, even when its time ran
@@ -226,12 +228,18 @@ func judge(ctx context.Context, err error, limit time.Duration) (manifest.State,
 	return ended(ctx)
 }
 
-const maxReason = 1000
+const (
+	maxReason = 1000
+	maxStack  = 4000
+)
 
-func oneLine(s string) string {
+func oneLine(s string) string { return line(s, maxReason) }
+
+// line is s on one line, cut to limit bytes.
+func line(s string, limit int) string {
 	s = strings.Join(strings.Fields(strings.ToValidUTF8(s, "\uFFFD")), " ")
-	if len(s) > maxReason {
-		s = strings.ToValidUTF8(s[:maxReason], "") + "…"
+	if len(s) > limit {
+		s = strings.ToValidUTF8(s[:limit], "") + "…"
 	}
 	return s
 }

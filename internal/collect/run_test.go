@@ -321,7 +321,7 @@ func TestUnusedReservationsGoBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		results := collect.Run(t.Context(), &collect.Env{}, newArchive(), collect.Options{MaxSize: 1000, Collectors: []collect.Collector{
 			{Name: "greedy", Size: 900, Run: func(ctx context.Context, _ *collect.Env, out collect.Output) error {
-				_, err := collect.Reserve(ctx, out, 900)
+				_, err := collect.Reserve(out, 900)
 				return err
 			}},
 			{Name: "next", Run: func(_ context.Context, _ *collect.Env, out collect.Output) error {
@@ -338,7 +338,7 @@ func TestUnusedReservationsGoBack(t *testing.T) {
 func TestReserve(t *testing.T) {
 	collect.Run(t.Context(), &collect.Env{}, newArchive(), collect.Options{MaxSize: 500, Collectors: []collect.Collector{
 		{Name: "one", Size: 100, Run: func(ctx context.Context, _ *collect.Env, out collect.Output) error {
-			got, err := collect.Reserve(ctx, out, 1000)
+			got, err := collect.Reserve(out, 1000)
 			if got != 100 || err != nil {
 				t.Errorf("got %d, %v; want 100", got, err)
 			}
@@ -395,7 +395,7 @@ func TestNamesAreSafeAndUnique(t *testing.T) {
 	a := newArchive()
 	collect.Run(t.Context(), &collect.Env{}, a, collect.Options{Collectors: []collect.Collector{
 		collector("c", func(_ context.Context, _ *collect.Env, out collect.Output) error {
-			for _, name := range []string{"a", "a", "A", "../../x", "/abs", "new\nline", "bad\xff", "dir/sub\x1b[31m", "..", "", `win:"1"\x`, strings.Repeat("long", 100)} {
+			for _, name := range []string{"a", "a", "A", "../../x", "/abs", "new\nline", "bad\xff", "dir/sub\x1b[31m", "..", "", `win:"1"\x`, "aux.log", "COM1", strings.Repeat("long", 100)} {
 				write(t, out, name, name)
 			}
 			return nil
@@ -410,7 +410,7 @@ func TestNamesAreSafeAndUnique(t *testing.T) {
 	}
 	slices.Sort(got)
 	want := []string{
-		"c/%00", "c/.%2E", "c/.%2E/.%2E/x", "c/A~3", "c/a", "c/a~2", "c/abs", "c/bad%FF", "c/dir/sub%1B[31m",
+		"c/%00", "c/%43OM1", "c/%61ux.log", "c/.%2E", "c/.%2E/.%2E/x", "c/A~3", "c/a", "c/a~2", "c/abs", "c/bad%FF", "c/dir/sub%1B[31m",
 		"c/" + strings.Repeat("long", 25) + "~" + strings.Repeat("long", 25), "c/new%0Aline", "c/win%3A%221%22%5Cx",
 	}
 	slices.Sort(want)
@@ -434,5 +434,60 @@ func TestShare(t *testing.T) {
 		if got := collect.Share(tt.room, tt.sizes); !slices.Equal(got, tt.want) {
 			t.Errorf("Share(%d, %v) = %v, want %v", tt.room, tt.sizes, got, tt.want)
 		}
+	}
+}
+
+// A hang of one collector must not end another that waits for room.
+func TestWaitingForRoomIsNotOwnTime(t *testing.T) {
+	for _, ignores := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			stop := make(chan struct{})
+			results := collect.Run(t.Context(), &collect.Env{}, newArchive(), collect.Options{Parallel: 4, MaxSize: 20 << 20, Collectors: []collect.Collector{
+				{Name: "hangs", Size: 8 << 20, Time: time.Minute, Run: func(ctx context.Context, _ *collect.Env, out collect.Output) error {
+					if ignores {
+						<-stop
+					}
+					<-ctx.Done()
+					return ctx.Err()
+				}},
+				{Name: "b", Size: 16 << 20, Run: func(_ context.Context, _ *collect.Env, out collect.Output) error {
+					return collect.WriteFile(out, "f", make([]byte, 13<<20))
+				}},
+				{Name: "c", Size: 8 << 20, Run: func(_ context.Context, _ *collect.Env, out collect.Output) error {
+					return collect.WriteFile(out, "f", []byte("ten bytes\n"))
+				}},
+			}})
+			close(stop)
+			for _, r := range results[1:] {
+				if r.State != manifest.OK && r.State != manifest.Cut {
+					t.Errorf("ignores %v: %s: %s %s (%d bytes)", ignores, r.Collector, r.State, r.Reason, r.Bytes)
+				}
+			}
+			synctest.Wait()
+		})
+	}
+}
+
+type panicClose struct{ io.WriteCloser }
+
+func (panicClose) Close() error { panic("close panics") }
+
+type panicArchive struct{ *archive }
+
+func (p panicArchive) Create(name string) (io.WriteCloser, error) {
+	w, err := p.archive.Create(name)
+	return panicClose{w}, err
+}
+
+// A file that is left open is closed by the engine; a panic there is the collector's.
+func TestPanicOfTheArchive(t *testing.T) {
+	results := collect.Run(t.Context(), &collect.Env{}, panicArchive{newArchive()}, collect.Options{Collectors: []collect.Collector{
+		collector("c", func(_ context.Context, _ *collect.Env, out collect.Output) error {
+			_, err := out.Create("left-open")
+			return err
+		}),
+	}})
+	if r := results[0]; r.State != manifest.Failed || !strings.Contains(r.Reason, "close panics") {
+		t.Errorf("got %+v", r)
 	}
 }

@@ -113,7 +113,17 @@ func (r *Request) lay(made *Bundle) error {
 	if err != nil {
 		return err
 	}
-	defer f.Close()
+	err = r.unpack(f, made)
+	f.Close()
+	if err == nil && r.Layout == Files {
+		if err = os.Remove(made.Path); err == nil {
+			made.Path = ""
+		}
+	}
+	return err
+}
+
+func (r *Request) unpack(f *os.File, made *Bundle) error {
 	b, err := bundle.Open(f, made.Size)
 	if err != nil {
 		return err
@@ -121,14 +131,11 @@ func (r *Request) lay(made *Bundle) error {
 	if r.Layout == Zip || r.Layout == "" {
 		return copyManifest(b, r.Dir)
 	}
+	// Not the run's context: what was collected before Ctrl-C is unpacked all the same.
 	if err := bundle.Extract(context.Background(), b, r.Dir, unpackLimit(&made.Manifest)); err != nil {
 		return fmt.Errorf("unpack %s: %w", made.Path, err)
 	}
 	made.Dir = r.Dir
-	if r.Layout == Files {
-		made.Path = ""
-		return os.Remove(r.path())
-	}
 	return nil
 }
 

@@ -45,7 +45,7 @@
 //   - the rest of a quoted value after a line break, when the next line is not indented and the closing quote is over 256 bytes away;
 //   - a name that the container runtime cut in two when it split a long line, and a value that it cut in Docker's
 //     json-file format (in that of the CRI it is followed);
-//   - a private key without its BEGIN line, or the rest of one after 16 KiB of other text.
+//   - a private key without its BEGIN line, other than at the start of a stream, or the rest of one after 16 KiB of other text.
 //
 // # User rules
 //

@@ -51,13 +51,14 @@ func (r *Redactor) RuleNames() []string {
 }
 
 // NewWriter returns a Writer that writes the redacted text to w. It is for one stream: the start of the stream is the
-// start of a line.
+// start of a line, though perhaps of one in the middle of a private key.
 func (r *Redactor) NewWriter(w io.Writer) *Writer {
 	f := newFilter(r, w, window)
-	if len(r.user) == 0 {
-		return &Writer{in: f, counts: f.counts}
+	var in stage = f
+	if len(r.user) > 0 {
+		in = newLines(r, f, lineBuffer)
 	}
-	return &Writer{in: newLines(r, f, lineBuffer), counts: f.counts}
+	return &Writer{in: &head{r: r, next: in, counts: f.counts}, counts: f.counts}
 }
 
 // String returns s redacted, as a stream of its own. It is meant for short texts: it holds s in memory.

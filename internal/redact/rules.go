@@ -28,7 +28,7 @@ func builtin() []*rule {
 		keys("access-key", key{spaced: true}, "accountkey", "sastoken"),
 		keys("shared-access-signature", key{joints: "&"}, "shared~access~signature"),
 		keys("connection-string", key{joints: ";"}, "connection~string", "conn~str", "conn~string"),
-		keys("private-key", key{}, "private~key", "priv~key", "client-key-data"),
+		keys(privateKeyRule, key{}, "private~key", "priv~key", "client-key-data"),
 		keys("registry-auth", key{whole: true, valid: isUserPassword}, "auth"),
 		keys("docker-config", key{}, "dockerconfigjson", "dockercfg"),
 		keys("protected-settings", key{}, "protectedsettings", "customdata"),
@@ -37,8 +37,8 @@ func builtin() []*rule {
 		keys("cloud-signature", key{}, "x-amz-signature", "x-goog-signature"),
 
 		// Secrets with a shape of their own.
-		{name: "private-key", exact: true, anchors: []string{"-BEGIN ", "-BEGIN+", "-BEGIN%20"}, find: findPEM},
-		{name: "private-key", exact: true, anchors: []string{encodedPEM}, find: findEncodedPEM},
+		{name: privateKeyRule, exact: true, anchors: []string{"-BEGIN ", "-BEGIN+", "-BEGIN%20"}, find: findPEM},
+		{name: privateKeyRule, exact: true, anchors: []string{encodedPEM}, find: findEncodedPEM},
 		{name: "jwt", exact: true, anchors: []string{"eyJ"}, next: alnum, find: findJWT},
 		{name: "bearer-token", anchors: []string{"bearer ", "bearer%20"}, find: findBearer},
 		{name: "basic-auth", anchors: []string{"basic ", "basic%20"}, find: findBasic},

@@ -110,7 +110,7 @@ func nodelogsCopy(ctx context.Context, env *collect.Env, out collect.Output, ind
 		sizes[i] = min(f.content(), nodelogsFileSize)
 		total += sizes[i]
 	}
-	room, err := collect.Reserve(ctx, out, total)
+	room, err := collect.Reserve(out, total)
 	if err != nil {
 		return fmt.Errorf("reserve room: %w", err)
 	}

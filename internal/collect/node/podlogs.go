@@ -182,7 +182,7 @@ func (p *podlogs) plan(ctx context.Context) ([]int64, error) {
 		total += d.size
 	}
 	index := int64(podlogsIndexBytes * (1 + len(p.dirs) + p.files))
-	room, err := collect.Reserve(ctx, p.out, total+index)
+	room, err := collect.Reserve(p.out, total+index)
 	if err != nil {
 		return nil, fmt.Errorf("reserve room: %w", err)
 	}

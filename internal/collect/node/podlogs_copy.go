@@ -158,6 +158,7 @@ type podlogsSink struct {
 	cutting bool           // for want of room, so it counts
 	window  *podlogsWindow // nil: all lines
 	w       io.WriteCloser
+	told    int64 // of f.CutBytes, that the manifest knows of
 	err     error // of the archive
 }
 
@@ -195,7 +196,10 @@ func (s *podlogsSink) write(p []byte) {
 
 func (s *podlogsSink) create() {
 	if s.w == nil {
-		s.w, s.err = s.out.Create(s.f.stored)
+		if s.w, s.err = s.out.Create(s.f.stored); s.err == nil {
+			collect.Describe(s.w, manifest.Source{Path: s.f.path, ModTime: s.f.info.ModTime(), CutFront: s.f.CutBytes})
+			s.told = s.f.CutBytes
+		}
 	}
 }
 
@@ -212,7 +216,7 @@ func (s *podlogsSink) close() error {
 	if s.w == nil {
 		return s.err
 	}
-	collect.Describe(s.w, manifest.Source{Path: s.f.path, ModTime: s.f.info.ModTime(), CutFront: s.f.CutBytes})
+	collect.Describe(s.w, manifest.Source{CutFront: s.f.CutBytes - s.told})
 	if err := s.w.Close(); s.err == nil {
 		s.err = err
 	}

@@ -228,7 +228,7 @@ type room struct {
 	left int64
 }
 
-func (r room) Reserve(_ context.Context, want int64) (int64, error) { return min(want, r.left), nil }
+func (r room) Reserve(want int64) (int64, error) { return min(want, r.left), nil }
 
 func withRoom(c collect.Collector, n int64) collect.Collector {
 	run := c.Run
