@@ -236,7 +236,7 @@ func TestRescueSparesPriority(t *testing.T) {
 // On a broken disk a log must go on to give its old bytes back: only the tail is held.
 func TestDropFrontOnABrokenDisk(t *testing.T) {
 	w := newTestWriter(t, Options{})
-	w.broken = syscall.ENOSPC
+	w.broken = syscall.EIO
 	e := create(t, w, "a/log")
 	e.KeepEnd(1 << 20)
 	fmt.Fprint(e, noise(1<<20, 1))

@@ -73,7 +73,7 @@ func (s *sums) write(p []byte) {
 func newSums() sums { return sums{sha: sha256.New()} }
 
 func newEntry(w *Writer, name string) *entry {
-	e := &entry{w: w, name: name, limit: MaxEntry, sum: newSums(), tail: w.newTail(), broken: w.broken != nil}
+	e := &entry{w: w, name: name, limit: MaxEntry, sum: newSums(), tail: w.newTail(), broken: w.broken != nil && !isFull(w.broken)}
 	if r := w.opts.Redactor; r != nil {
 		e.masker = r.NewWriter(sink{e})
 	}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"slices"
 	"time"
 
@@ -155,7 +156,7 @@ const noRoom = "no room on disk or in memory"
 // rescue finishes the archive after the disk broke: on the disk when, with the reserve
 // freed, that works; else in memory. The caller holds w.mu.
 func (w *Writer) rescue(m *manifest.Manifest) (Finished, error) {
-	w.problems = append(w.problems, fmt.Sprintf("the disk took no more (%v): of files that were open then or came later only the newest %d bytes are kept", w.broken, MaxTail))
+	w.problems = append(w.problems, fmt.Sprintf("the disk took no more (%v): of files that did not fit only the newest %d bytes are kept", w.broken, MaxTail))
 	w.freeReserve()
 	if w.file != nil {
 		if f, err := w.rescueOnDisk(m); err == nil {
@@ -197,7 +198,11 @@ func (w *Writer) rescueOnDisk(m *manifest.Manifest) (Finished, error) {
 // back from the disk and of what is in memory, by priority.
 func (w *Writer) rescueInMemory(m *manifest.Manifest) (Finished, error) {
 	entries := w.readBack()
-	if w.file != nil {
+	switch {
+	case w.file == nil:
+	case len(w.records) == 0:
+		os.Remove(w.file.Name()) // nothing is in it
+	default:
 		w.problems = append(w.problems, fmt.Sprintf("what was complete before may still be read from %s, if that disk can be read", w.file.Name()))
 	}
 	var buf bytes.Buffer

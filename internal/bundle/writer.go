@@ -317,11 +317,12 @@ func (w *Writer) add(rec record, f manifest.File, bodies ...store) error {
 	return nil
 }
 
-// noteBroken remembers the first failure of the disk; entries begun later stay in memory.
+// noteBroken remembers the first failure of the disk. Entries begun later stay in memory,
+// unless it was just full: what then fell back has left room.
 func (w *Writer) noteBroken(err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.broken == nil {
+	if w.broken == nil || isFull(w.broken) {
 		w.broken = err
 	}
 }

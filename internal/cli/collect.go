@@ -6,14 +6,18 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"os/signal"
+	"path"
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/periscope-k8s/periscope/internal/collect"
 	"github.com/periscope-k8s/periscope/internal/collect/node"
@@ -73,6 +77,10 @@ func newCollectCmd(s *Streams) *cobra.Command {
   sudo periscope collect --local --collectors podlogs,journal --container-logs kube-system`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := noEmptyLists(cmd); err != nil {
+				return err
+			}
+			signal.Ignore(syscall.SIGPIPE) // a reader that goes away must not cost the bundle
 			return o.run(cmd.Context(), s)
 		},
 	}
@@ -106,6 +114,17 @@ func (o *collectOptions) addFlags(cmd *cobra.Command) {
 	complete(cmd, "skip", collectorNames(nodeCollectors(node.Settings{})))
 	complete(cmd, "layout", o.layout.options)
 	complete(cmd, "output", o.output.options)
+}
+
+// noEmptyLists refuses --collectors "" and the like: an empty shell variable would
+// otherwise mean everything.
+func noEmptyLists(cmd *cobra.Command) (err error) {
+	cmd.Flags().Visit(func(f *pflag.Flag) {
+		if list, ok := f.Value.(pflag.SliceValue); ok && len(strings.Join(list.GetSlice(), "")) == 0 {
+			err = usageError("--%s has an empty value", f.Name)
+		}
+	})
+	return err
 }
 
 // complete offers words for a flag's value.
@@ -193,6 +212,9 @@ func (o *collectOptions) choose() ([]collect.Collector, error) {
 	if err != nil {
 		return nil, usageError("--container-logs: %v", err)
 	}
+	if err := checkNodeLogs(o.nodeLogs); err != nil {
+		return nil, err
+	}
 	all := nodeCollectors(node.Settings{NodeLogs: o.nodeLogs, ContainerLogs: filters})
 	only, err := known(all, "--collectors", o.collectors)
 	if err != nil {
@@ -209,6 +231,18 @@ func (o *collectOptions) choose() ([]collect.Collector, error) {
 		return nil, usageError("--collectors and --skip leave no collector")
 	}
 	return chosen, nil
+}
+
+func checkNodeLogs(patterns []string) error {
+	for _, p := range patterns {
+		if !strings.HasPrefix(p, "/") {
+			return usageError("--node-logs: %q is not a path from the root, such as /var/log/auth.log", p)
+		}
+		if _, err := path.Match(p, ""); err != nil {
+			return usageError("--node-logs: %q: %v", p, err)
+		}
+	}
+	return nil
 }
 
 func podFilters(texts []string) (filters []node.PodFilter, err error) {
@@ -301,6 +335,7 @@ func nodeName(root host.FS) string {
 
 // makeRunDir makes DIR/RUN-ID/NODE for a run ID that is not taken.
 func makeRunDir(dir string, req *nodebundle.Request) error {
+	dir = filepath.Clean(dir)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return dirError(err)
 	}
@@ -338,8 +373,8 @@ func (o *collectOptions) report(s *Streams, made *nodebundle.Bundle) error {
 	if made.LayoutErr != nil {
 		sum.fail(made.LayoutErr)
 	}
-	if err := o.show(s, sum); err != nil {
-		return err
+	if err := o.show(s, sum); err != nil && !errors.Is(err, syscall.EPIPE) {
+		return exitWith(exitIncomplete, fmt.Errorf("the bundle is at %s, but its summary could not be written: %w", sum.Bundle, err))
 	}
 	if sum.Outcome != "Succeeded" {
 		return exitWith(exitIncomplete, nil)

@@ -48,17 +48,18 @@ func newLsCmd(s *Streams) *cobra.Command {
 }
 
 func runLs(ctx context.Context, s *Streams, format, arg string, patterns []string) error {
-	for i, p := range patterns {
-		patterns[i] = path.Clean(p)
-		if _, err := path.Match(patterns[i], ""); err != nil {
-			return usageError("%q is not a pattern: %v", p, err)
-		}
-	}
 	b, closer, err := openBundle(ctx, arg)
 	if b == nil {
 		return err
 	}
 	defer closer.Close()
+	for i, p := range patterns {
+		patterns[i] = path.Clean(p)
+		_, statErr := fs.Stat(b, patterns[i])
+		if _, err := path.Match(patterns[i], ""); err != nil && statErr != nil {
+			return usageError("%q is not a pattern: %v", p, err)
+		}
+	}
 	l, unmatched := list(b, patterns)
 	l.Truncated = err != nil
 	if err := l.print(s.Out, format); err != nil {
@@ -168,7 +169,7 @@ func fits(name string, patterns []string, used []bool) bool {
 	found := len(patterns) == 0
 	for i, p := range patterns {
 		for n := name; n != "."; n = path.Dir(n) {
-			if ok, _ := path.Match(p, n); ok || p == "." {
+			if ok, _ := path.Match(p, n); ok || n == p || p == "." {
 				used[i], found = true, true
 				break
 			}

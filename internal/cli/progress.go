@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"sync"
+	"time"
 
 	"github.com/vbauerster/mpb/v8"
 	"github.com/vbauerster/mpb/v8/decor"
@@ -25,19 +26,20 @@ type progress struct {
 	bars    []*mpb.Bar
 
 	mu    sync.Mutex
-	lines []string
+	state []collect.Status
+	since []time.Time // when each was started
 }
 
 func newProgress(s *Streams, o *collectOptions, mask func(string) string, collectors []collect.Collector) *progress {
-	p := &progress{out: &lockedWriter{w: s.Err}, verbose: o.verbose, mask: mask, lines: make([]string, len(collectors))}
+	p := &progress{out: &lockedWriter{w: s.Err}, verbose: o.verbose, mask: mask, state: make([]collect.Status, len(collectors)), since: make([]time.Time, len(collectors))}
 	if o.quiet {
 		p.out = io.Discard
 		return p
 	}
-	if isTerminal(s.Err) && len(collectors) < height(s.Err) {
+	if isTerminal(s.Err) && os.Getenv("TERM") != "dumb" && len(collectors) < height(s.Err) {
 		p.live = mpb.New(mpb.WithOutput(s.Err))
 		for i, c := range collectors {
-			p.lines[i] = statusLine(collect.Status{Collector: c.Name, State: manifest.Pending})
+			p.state[i] = collect.Status{Collector: c.Name, State: manifest.Pending}
 			p.bars = append(p.bars, p.bar(i))
 		}
 	}
@@ -48,22 +50,28 @@ func (p *progress) bar(i int) *mpb.Bar {
 	return p.live.New(0, mpb.NopStyle(), mpb.PrependDecorators(decor.Any(func(decor.Statistics) string {
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		return p.lines[i]
+		s := p.state[i]
+		if s.State == manifest.Running {
+			s.Elapsed = time.Since(p.since[i])
+		}
+		return statusLine(s)
 	})))
 }
 
 // observe takes the news of one collector.
 func (p *progress) observe(s collect.Status) {
 	over := s.State != manifest.Running && s.State != manifest.Pending
-	line := statusLine(s)
 	if p.live == nil {
 		if over || (p.verbose && s.Elapsed == 0) {
-			fmt.Fprintln(p.out, line)
+			fmt.Fprintln(p.out, statusLine(s))
 		}
 		return
 	}
 	p.mu.Lock()
-	p.lines[s.Index] = line
+	if p.since[s.Index].IsZero() {
+		p.since[s.Index] = time.Now()
+	}
+	p.state[s.Index] = s
 	p.mu.Unlock()
 	if over {
 		p.bars[s.Index].SetTotal(-1, true)

@@ -57,6 +57,7 @@ Start with: periscope collect --local` + exitStatus,
 			return cmd.Help()
 		},
 	}
+	cmd.Version = version
 	cmd.SuggestionsMinimumDistance = 2
 	cmd.SetIn(s.In)
 	cmd.SetOut(s.Out)

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -57,6 +59,8 @@ func (s *summary) fail(err error) {
 	s.Problems = append(s.Problems, err.Error())
 }
 
+var trailingBlanks = regexp.MustCompile(`(?m) +$`)
+
 // print writes the table of collectors, and below it what a person must know.
 func (s *summary) print(w io.Writer) error {
 	var b strings.Builder
@@ -66,7 +70,9 @@ func (s *summary) print(w io.Writer) error {
 		fmt.Fprintf(t, "%s\t%s\t%d\t%s\t%s\t%s\n", r.Collector, r.State, r.Files, formatBytes(r.Bytes), formatSeconds(r.Seconds), why(r))
 	}
 	t.Flush()
-	b.WriteString("\n")
+	table := trailingBlanks.ReplaceAllString(b.String(), "")
+	b.Reset()
+	b.WriteString(table + "\n")
 	for _, n := range s.Notes {
 		fmt.Fprintf(&b, "Note: %s\n", escape(n))
 	}
@@ -78,6 +84,9 @@ func (s *summary) print(w io.Writer) error {
 		fmt.Fprintf(&b, "; %s masked", count(s.Masked, "secret"))
 	}
 	b.WriteString(".\n")
+	if s.noted() {
+		b.WriteString("The notes are in manifest.json.\n")
+	}
 	if s.Bundle != "" {
 		fmt.Fprintf(&b, "Bundle: %s (%s)\n", escape(s.Bundle), formatBytes(s.Bytes))
 	}
@@ -86,6 +95,10 @@ func (s *summary) print(w io.Writer) error {
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+func (s *summary) noted() bool {
+	return slices.ContainsFunc(s.Collectors, func(r manifest.Result) bool { return len(r.Notes)+len(r.Commands) > 0 })
 }
 
 // why is a Result's reason, and how many notes the manifest has beside it.

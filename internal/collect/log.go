@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"math"
 	"slices"
 
@@ -27,7 +28,9 @@ func WriteFile(out Output, name string, data []byte) error {
 
 // CopyLog copies the newest limit bytes of the host's log file into out as name, starting
 // at the start of a line. A file that grows meanwhile is read up to the size it had; one
-// that shrinks ends early. The manifest gets path, modification time and what was cut.
+// that shrinks ends early, and is read from its start when it shrank to less than what was
+// to be left out. A line longer than limit begins behind a blank in it. Files that claim to be
+// empty, as those of procfs do, are read from their start. The manifest gets path, modification time and what was cut.
 func CopyLog(ctx context.Context, env *Env, out Output, name, path string, limit int64) error {
 	f, err := env.Host.Open(path)
 	if err != nil {
@@ -42,15 +45,31 @@ func CopyLog(ctx context.Context, env *Env, out Output, name, path string, limit
 	if err != nil {
 		return err
 	}
-	start, err := seekTail(f, info.Size(), limit)
-	if err == nil {
-		Describe(w, manifest.Source{Path: path, ModTime: info.ModTime(), CutFront: start})
-		err = copySpan(ctx, w, f, info.Size()-start)
-	}
+	err = copyTail(ctx, w, f, info, manifest.Source{Path: path, ModTime: info.ModTime()}, limit)
 	if err = errors.Join(err, w.Close()); err != nil {
 		return fmt.Errorf("copy %s: %w", path, err)
 	}
 	return nil
+}
+
+func copyTail(ctx context.Context, w io.Writer, f *host.File, info fs.FileInfo, s manifest.Source, limit int64) error {
+	size := info.Size()
+	start, err := seekTail(f, size, limit)
+	if err != nil {
+		return err
+	}
+	if now, err := f.Stat(); err == nil && now.Size() < start {
+		start, size = 0, now.Size() // emptied a moment ago
+		if _, err := f.Seek(0, io.SeekStart); err != nil {
+			return err
+		}
+	}
+	s.CutFront = start
+	Describe(w, s)
+	if size == 0 {
+		return copySpan(ctx, w, f, limit)
+	}
+	return copySpan(ctx, w, f, size-start)
 }
 
 // seekTail positions f at the first line start within its last limit bytes and returns
@@ -65,10 +84,23 @@ func seekTail(f *host.File, size, limit int64) (int64, error) {
 		return 0, err
 	}
 	if at >= size {
-		at = from
+		if at, err = nextBlank(f, from, size); err != nil {
+			return 0, err
+		}
 	}
 	_, err = f.Seek(at, io.SeekStart)
 	return at, err
+}
+
+// nextBlank returns the offset behind the first blank at or after from, where a secret that
+// from lies in has ended, and from when there is none nearby.
+func nextBlank(r io.ReaderAt, from, size int64) (int64, error) {
+	buf := make([]byte, min(copyBuffer, size-from))
+	n, err := r.ReadAt(buf, from)
+	if err != nil && err != io.EOF {
+		return 0, err
+	}
+	return from + int64(bytes.IndexByte(buf[:n], ' ')) + 1, nil
 }
 
 // NextLine returns the offset of the first line start at or after from, and size when

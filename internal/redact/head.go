@@ -44,18 +44,32 @@ func (h *head) write(p []byte) error {
 // line deals with the first n bytes held: a line.
 func (h *head) line(n int) error {
 	line := h.held[:n]
-	text := bytes.TrimRight(line, "\r\n")
-	start := bytes.LastIndexByte(text, ' ') + 1
-	if bytes.HasSuffix(text[:start], []byte("-data: ")) || !h.ofKey(text[start:]) {
+	start, end := keyText(line)
+	if !h.ofKey(line[start:end]) {
 		return h.end()
 	}
 	h.key = true
 	mac := h.r.newMAC()
-	mac.Write(text[start:])
+	mac.Write(line[start:end])
 	h.counts[privateKeyRule]++
-	masked := append(append(bytes.Clone(text[:start]), pseudonym(privateKeyRule, mac)...), line[len(text):]...)
+	masked := append(append(bytes.Clone(line[:start]), pseudonym(privateKeyRule, mac)...), line[end:]...)
 	h.held = h.held[n:]
 	return h.next.write(masked)
+}
+
+// keyText returns where in a line a line of a key would stand: behind the last blank, or in the text of a Docker log.
+func keyText(line []byte) (start, end int) {
+	const docker = `{"log":"`
+	if bytes.HasPrefix(line, []byte(docker)) {
+		n := max(0, bytes.IndexAny(line[len(docker):], `\"`))
+		return len(docker), len(docker) + n
+	}
+	end = len(bytes.TrimRight(line, "\r\n"))
+	start = bytes.LastIndexByte(line[:end], ' ') + 1
+	if bytes.HasSuffix(line[:start], []byte("-data: ")) {
+		start = end
+	}
+	return start, end
 }
 
 // ofKey reports whether b is a line of a key; after one, its last line may be short.

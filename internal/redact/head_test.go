@@ -12,12 +12,17 @@ func TestStreamBeginsInAKey(t *testing.T) {
 	cri := func(text string) string {
 		return "2026-01-01T00:00:00Z stdout F " + strings.ReplaceAll(strings.TrimSuffix(text, "\n"), "\n", "\n2026-01-01T00:00:00Z stdout F ") + "\n"
 	}
+	docker := func(text string) string {
+		lines := strings.Split(strings.TrimSuffix(text, "\n"), "\n")
+		return `{"log":"` + strings.Join(lines, `\n","stream":"stdout","time":"2026-01-01T00:00:00Z"}`+"\n"+`{"log":"`) + `\n","stream":"stdout"}` + "\n"
+	}
 	for _, tt := range []struct {
 		name, text string
 		masked     int64
 	}{
 		{"plain", body + end + "next line\n", 4},
 		{"in a container's log", cri(body+end) + "next line\n", 4},
+		{"in a Docker log", docker(body+end) + "next line\n", 4},
 		{"to the end of the stream", body[:len(body)-1], 4},
 		{"Windows line ends", strings.ReplaceAll(body+end, "\n", "\r\n"), 4},
 	} {

@@ -85,7 +85,7 @@ var prose = wordSet(`
 	please read refused rejected rpc secret secrets signature should so stat than that the then there this to token tokens
 	unable unexpected unsupported used using value was were when which while will with without wrong
 	already argument authentication authorization configmap configmaps connect connection context deadline dial empty exists file found get
-	listing malformed net/http nothing only parse parsing patch post put reading request resource retry square/go-jose
+	listing malformed net/http nothing only parse parsing patch post put reading request resource retry serviceaccount serviceaccounts square/go-jose
 	status success successfully syscall timed timeout tls too use user validation verification write x509 ok`)
 
 func wordSet(s string) map[string]bool {

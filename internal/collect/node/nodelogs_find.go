@@ -150,7 +150,7 @@ func (f *nodelogsFile) examine(ctx context.Context, env *collect.Env, binary boo
 		return errors.New(what + ": secrets in it could not be found")
 	}
 	// A log has zeros where it was truncated while it was open, and where the node crashed.
-	if !binary && bytes.IndexByte(head, 0) >= 0 && !nodelogsEndsInText(end) {
+	if !binary && !nodelogsText(head) && !nodelogsText(end) {
 		return errors.New("not text; it is collected when asked for by its path, without wildcards")
 	}
 	return nil
@@ -166,10 +166,25 @@ func nodelogsPeek(r io.ReaderAt, path string, offset int64) ([]byte, error) {
 	return p[:n], nil
 }
 
-func nodelogsEndsInText(end []byte) bool {
-	end, complete := bytes.CutSuffix(end, []byte("\n"))
-	lastLine := end[bytes.LastIndexByte(end, '\n')+1:]
-	return complete && len(lastLine) > 0 && bytes.IndexByte(lastLine, 0) < 0
+// nodelogsText reports whether p is text, but for zeros in a few runs: a tenth of the rest at
+// most are control characters, and zeros do not stand between all the others as in UTF-16.
+func nodelogsText(p []byte) bool {
+	var text, control, runs int
+	zero := false
+	for _, c := range p {
+		switch {
+		case c == 0:
+			if !zero {
+				runs++
+			}
+		case c < ' ' && c != '\n' && c != '\r' && c != '\t' && c != 0x1b, c == 0x7f:
+			control++
+		default:
+			text++
+		}
+		zero = c == 0
+	}
+	return runs == 0 || (text > 0 && control <= text/10 && runs <= 1+text/100)
 }
 
 // nodelogsOpaque tells of content whose secrets redaction could not find, by its magic.

@@ -100,7 +100,7 @@ func TestNodelogsCompressed(t *testing.T) {
 	l.write("var/log/syslog.5.xz", []byte("\xfd7zXZ\x00\x00\x04"))
 	l.write("var/log/syslog.6.gz", []byte("plain all the same\n"))
 	l.write("var/log/syslog.7.gz", append(gzipped(t, "one\n"), gzipped(t, "two\n")...))
-	l.write("var/log/syslog.8.gz", gzipped(t, "a\x00b"))
+	l.write("var/log/syslog.8.gz", gzipped(t, "\x01\x00\x02\x00"))
 	l.write("var/log/syslog.9.gz", gzipped(t, string(gzipped(t, "twice"))))
 	l.write("var/log/messages.1.gz", gzipped(t, text)[:3000])
 	l.write("var/log/messages.2.gz", []byte("\x1f\x8b"))

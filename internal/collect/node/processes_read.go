@@ -1,7 +1,6 @@
 package node
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -199,7 +198,20 @@ func (r *processReader) args(p *process) {
 		p.ArgsError = err.Error()
 	}
 	p.ArgsCut = errors.Is(err, host.ErrTooLarge)
-	p.Args = snapshotText(string(bytes.ReplaceAll(data, []byte{0}, []byte{' '})))
+	p.Args = snapshotText(processArgs(data))
+}
+
+// processArgs joins arguments by blanks. Those with blanks of their own are quoted, for a
+// person to see where they end and for redaction, too. A process that set its title has
+// blanks and no separators.
+func processArgs(data []byte) string {
+	args := strings.Split(strings.TrimRight(string(data), "\x00"), "\x00")
+	for i, a := range args {
+		if len(args) > 1 && strings.ContainsAny(a, " \t\n") {
+			args[i] = strconv.Quote(a)
+		}
+	}
+	return strings.Join(args, " ")
 }
 
 // io fills the bytes read and written. They need the right to trace the process.
