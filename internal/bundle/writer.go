@@ -105,7 +105,7 @@ func openArchive(name string) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer root.Close()
+	defer func() { _ = root.Close() }()
 	return root.OpenFile(filepath.Base(name), os.O_CREATE|os.O_TRUNC|os.O_RDWR, 0o600)
 }
 

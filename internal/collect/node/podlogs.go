@@ -63,7 +63,7 @@ func collectPodLogs(ctx context.Context, env *collect.Env, out collect.Output, f
 	if len(p.dirs) == 0 {
 		return p.nothing()
 	}
-	parts, err := p.plan(ctx)
+	parts, err := p.plan()
 	if err != nil {
 		return err
 	}
@@ -174,7 +174,7 @@ func (p *podlogs) readDir(dir string, limit int) ([]string, error) {
 
 // plan asks for room and divides it among the containers: who has little gets it all, the
 // others equal parts.
-func (p *podlogs) plan(ctx context.Context) ([]int64, error) {
+func (p *podlogs) plan() ([]int64, error) {
 	sizes := make([]int64, len(p.dirs))
 	var total int64
 	for i, d := range p.dirs {
