@@ -196,7 +196,7 @@ func TestHoleLeaksSecret(t *testing.T) {
 // Logs against a model: whatever is written, what stays is the end of what the same text
 // without limits gives, it begins with a line, and it is most of what the limit allows.
 func TestLogModel(t *testing.T) {
-	for seed := range uint64(60) {
+	for seed := range uint64(12) {
 		r := rand.New(rand.NewPCG(seed, 5))
 		size := int64(200_000 + r.IntN(1_000_000))
 		limit := int64(0)

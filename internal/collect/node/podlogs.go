@@ -230,6 +230,9 @@ type podlogsJob struct {
 func (p *podlogs) feed(d podlogsDir, room int64, jobs chan<- podlogsJob, done chan<- *podlogsRecord) {
 	pod := parsePodlogsPod(d.pod)
 	files, _ := p.list(d) // its error has been told when the sizes were summed up
+	if len(files) == 0 && d.size > 0 {
+		p.env.Log.Warn("logs vanished before they could be read", "path", d.path(), "bytes", d.size)
+	}
 	record := &podlogsRecord{Namespace: pod.namespace, Pod: pod.name, UID: pod.uid, Container: d.container, Files: files}
 	record.pending.Add(len(record.Files))
 	done <- record
