@@ -44,7 +44,7 @@ var rules = []rule{
 		[]string{"internal/analyze/..."}, nil,
 		[]string{module + "internal/export/...", module + "internal/kube", "net/http", "os/exec", "k8s.io/client-go/..."},
 	},
-	{"only host runs commands", []string{"cmd/...", "internal/..."}, []string{"internal/host"}, []string{"os/exec"}},
+	{"only host runs commands", []string{"cmd/...", "internal/..."}, []string{"internal/host", "internal/host/hosttest"}, []string{"os/exec"}},
 	{
 		"client-go stays in a few places",
 		[]string{"cmd/...", "internal/..."},

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime/debug"
 	"strings"
@@ -14,32 +13,9 @@ import (
 	"testing"
 	"unsafe"
 
+	"github.com/periscope-k8s/periscope/internal/host/hosttest"
 	"github.com/periscope-k8s/periscope/internal/manifest"
 )
-
-// smallDisk mounts a fresh ext4 file system of 8 MiB from a loop device.
-func smallDisk(t *testing.T) string {
-	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Skip("mounting a loop device needs root")
-	}
-	dir := t.TempDir()
-	image, mount := filepath.Join(dir, "disk"), filepath.Join(dir, "mnt")
-	if err := errors.Join(os.WriteFile(image, nil, 0o600), os.Truncate(image, 8<<20), os.Mkdir(mount, 0o700)); err != nil {
-		t.Fatal(err)
-	}
-	for _, args := range [][]string{{"mkfs.ext4", "-q", "-m", "0", image}, {"mount", "-o", "loop", image, mount}} {
-		if out, err := exec.Command(args[0], args[1:]...).CombinedOutput(); err != nil {
-			t.Fatalf("%v: %v\n%s", args, err, out)
-		}
-	}
-	t.Cleanup(func() {
-		if out, err := exec.Command("umount", "-l", mount).CombinedOutput(); err != nil {
-			t.Errorf("umount: %v\n%s", err, out)
-		}
-	})
-	return mount
-}
 
 // noise is n bytes of lines that do not compress, so that the disk fills.
 func noise(n int, seed uint64) string {
@@ -55,7 +31,7 @@ func noise(n int, seed uint64) string {
 }
 
 func TestFullDisk(t *testing.T) {
-	dir := smallDisk(t)
+	dir := hosttest.SmallDisk(t)
 	w := newTestWriter(t, Options{Path: filepath.Join(dir, "node-1.zip"), Order: []string{"first", "last"}})
 	put(t, w, "first/small", "whole\n")
 	put(t, w, "first/medium", noise(2<<20, 1))
@@ -84,7 +60,7 @@ func TestFullDisk(t *testing.T) {
 }
 
 func TestFullDiskIsRelieved(t *testing.T) {
-	dir := smallDisk(t)
+	dir := hosttest.SmallDisk(t)
 	old := filepath.Join(dir, "old-bundle")
 	if err := os.WriteFile(old, []byte(noise(5<<20, 9)), 0o600); err != nil {
 		t.Fatal(err)
@@ -105,7 +81,7 @@ func TestFullDiskIsRelieved(t *testing.T) {
 }
 
 func TestDiskFullFromTheStart(t *testing.T) {
-	dir := smallDisk(t)
+	dir := hosttest.SmallDisk(t)
 	fill(t, dir)
 	w := newTestWriter(t, Options{Path: filepath.Join(dir, "node-1.zip")})
 	put(t, w, "a/log", "some evidence\n")
@@ -135,7 +111,7 @@ func fill(t *testing.T, dir string) {
 }
 
 func TestBrokenDisk(t *testing.T) {
-	dir := smallDisk(t)
+	dir := hosttest.SmallDisk(t)
 	w := newTestWriter(t, Options{Path: filepath.Join(dir, "node-1.zip"), Order: []string{"first", "last"}})
 	before := noise(1<<20, 5)
 	put(t, w, "last/before", before)
@@ -191,10 +167,8 @@ func shutdown(t *testing.T, dir string) {
 }
 
 func TestReadOnlyDisk(t *testing.T) {
-	dir := smallDisk(t)
-	if out, err := exec.Command("mount", "-o", "remount,ro", dir).CombinedOutput(); err != nil {
-		t.Fatalf("remount: %v\n%s", err, out)
-	}
+	dir := hosttest.SmallDisk(t)
+	hosttest.Remount(t, dir)
 	w := newTestWriter(t, Options{Path: filepath.Join(dir, "node-1.zip")})
 	put(t, w, "a/log", "some evidence\n")
 	done, m := finish(t, w)
@@ -264,7 +238,7 @@ func spools(t *testing.T) (n int, size int64) {
 // ENOSPC while the spool is appended to the archive: the spool must be freed.
 func TestFullDiskFreesTheSpool(t *testing.T) {
 	defer debug.SetGCPercent(debug.SetGCPercent(-1))
-	dir := smallDisk(t)
+	dir := hosttest.SmallDisk(t)
 	w := newTestWriter(t, Options{Path: filepath.Join(dir, "n.zip"), Order: []string{"big", "late"}})
 	put(t, w, "big/log", noise(5<<20, 1))
 	n, size := spools(t)

@@ -1,23 +1,17 @@
 package bundle
 
 import (
-	"bufio"
 	"bytes"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"hash"
 	"hash/crc32"
-	"io"
 	"maps"
-	"path/filepath"
-	"slices"
 	"sync"
 	"time"
 
 	"crypto/sha256"
-
-	"github.com/klauspost/compress/flate"
 
 	"github.com/periscope-k8s/periscope/internal/manifest"
 	"github.com/periscope-k8s/periscope/internal/redact"
@@ -275,63 +269,6 @@ func (e *entry) modTime() time.Time {
 	return e.source.ModTime
 }
 
-// DropFront drops whole segments at the front until at least n of the bytes written are
-// gone or nothing is left, and returns how many went. Masking changes lengths; what a
-// segment held of the bytes written is reckoned from the log's whole.
-func (e *entry) DropFront(n int64) int64 {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.closed || !e.keepEnd {
-		return 0
-	}
-	freed := min(n, e.raw) // on a broken disk the tail drops by itself
-	if !e.broken {
-		freed = e.dropSegments(n)
-	}
-	e.raw -= freed
-	return freed
-}
-
-func (e *entry) dropSegments(n int64) int64 {
-	held := e.sum.size - e.dropped
-	share := func(masked int64) int64 {
-		if masked >= held {
-			return e.raw // all but the little that the masker holds back
-		}
-		return int64(float64(e.raw) * float64(masked) / float64(held))
-	}
-	var gone int64
-	for share(gone) < n && e.hasKept() {
-		gone += e.dropFirst()
-	}
-	for e.lineStartFollows() {
-		gone += e.dropFirst()
-	}
-	e.dropped += gone
-	return share(gone)
-}
-
-// hasKept makes the current segment one that can be dropped when there is no other.
-func (e *entry) hasKept() bool {
-	return len(e.kept) > 0 || (e.current != nil && e.endSegment() == nil)
-}
-
-func (e *entry) dropFirst() int64 {
-	s := e.kept[0]
-	freeSegments(e.kept[:1])
-	e.kept = e.kept[1:]
-	return s.size
-}
-
-// lineStartFollows reports whether the log begins in the middle of a line and a line begins
-// at a later segment. A line longer than the log is begun in its middle.
-func (e *entry) lineStartFollows() bool {
-	if len(e.kept) == 0 || e.kept[0].startsLine {
-		return false
-	}
-	return (e.current != nil && e.current.startsLine) || slices.ContainsFunc(e.kept, func(s *segment) bool { return s.startsLine })
-}
-
 // Close ends the entry and puts it into the archive, or, on a broken disk, its newest
 // bytes into memory.
 func (e *entry) Close() error {
@@ -422,80 +359,4 @@ func (e *entry) discard() {
 	}
 	freeSegments(e.kept)
 	e.kept = nil
-}
-
-// A segment is a byte-aligned piece of a deflate stream.
-type segment struct {
-	store      *fileStore
-	buf        *bufio.Writer
-	deflate    *flate.Writer
-	size       int64 // before compression
-	startsLine bool
-}
-
-// endOfStream is an empty final deflate block. It ends the stream that segments, each
-// ended by a flush, make up.
-var endOfStream = []byte{0x03, 0x00}
-
-func newSegment(w *Writer, startsLine bool) (*segment, error) {
-	st, err := newFileStore(filepath.Dir(w.opts.Path), w.relieve)
-	if err != nil {
-		return nil, err
-	}
-	buf := bufio.NewWriterSize(st, 32<<10)
-	d, err := w.deflater(buf)
-	if err != nil {
-		st.free()
-		return nil, err
-	}
-	return &segment{store: st, buf: buf, deflate: d, startsLine: startsLine}, nil
-}
-
-func (s *segment) write(p []byte) error {
-	s.size += int64(len(p))
-	_, err := s.deflate.Write(p)
-	return err
-}
-
-func (s *segment) end(w *Writer) error {
-	if err := errors.Join(s.deflate.Flush(), s.buf.Flush()); err != nil {
-		return err
-	}
-	w.deflaters.Put(s.deflate)
-	s.deflate, s.buf = nil, nil
-	return nil
-}
-
-func (s *segment) abandon(w *Writer) {
-	if s.deflate != nil {
-		w.deflaters.Put(s.deflate)
-	}
-	s.store.free()
-}
-
-func freeSegments(segs []*segment) {
-	for _, s := range segs {
-		s.store.free()
-	}
-}
-
-// sumSegments reads segments back to learn the sums of a log that lost its front.
-func sumSegments(segs []*segment) (sums, error) {
-	sum := newSums()
-	var readers []io.Reader
-	for _, s := range segs {
-		readers = append(readers, io.NewSectionReader(s.store, 0, s.store.size()))
-	}
-	r := flate.NewReader(io.MultiReader(append(readers, bytes.NewReader(endOfStream))...))
-	buf := make([]byte, 64<<10)
-	for {
-		n, err := r.Read(buf)
-		sum.write(buf[:n])
-		if err == io.EOF {
-			return sum, nil
-		}
-		if err != nil {
-			return sum, fmt.Errorf("read the spool: %w", err)
-		}
-	}
 }
