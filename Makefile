@@ -51,7 +51,7 @@ cross: ## Build and vet for every platform of the CLI
 	@for p in linux/amd64 linux/arm64 darwin/arm64 windows/amd64; do \
 	  echo "$$p"; GOOS=$${p%/*} GOARCH=$${p#*/} go vet ./... || exit 1; done
 
-IMAGE ?= periscope:dev
+IMAGE ?= localhost/periscope:dev
 
 image: ## The container image for amd64 and arm64 as bin/periscope.tar, without Docker
 	@for a in amd64 arm64; do GOOS=linux GOARCH=$$a go build -trimpath -ldflags '$(LDFLAGS)' -o bin/periscope-linux-$$a ./cmd/periscope || exit 1; done
