@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"path"
+	"path/filepath"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -84,9 +85,18 @@ func runLs(ctx context.Context, s *Streams, format, arg string, patterns []strin
 func openBundle(ctx context.Context, arg string) (*bundle.Bundle, io.Closer, error) {
 	b, closer, err := bundle.OpenPath(ctx, arg)
 	if b == nil {
-		err = errors.New(escape(err.Error()))
+		err = errors.New(escape(err.Error() + didYouMean(newestBundle(arg))))
 	}
 	return b, closer, err
+}
+
+// newestBundle returns the bundle of the newest run below a folder such as ./periscope, or "".
+func newestBundle(dir string) string {
+	found, err := filepath.Glob(filepath.Join(dir, "*", "*", "*.zip")) // sorted, and run IDs sort by time
+	if err != nil || len(found) == 0 {
+		return ""
+	}
+	return found[len(found)-1]
 }
 
 func warn(s *Streams, text string) { fmt.Fprintf(s.Err, "periscope: %s\n", escape(text)) }
