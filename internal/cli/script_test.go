@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"os"
@@ -57,21 +58,19 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// waitfor GLOB SIZE waits until a file that matches has at least SIZE bytes.
+// waitfor GLOB TEXT waits until a file that matches holds TEXT, such as the name of an entry.
 func waitFor(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 2 {
-		ts.Fatalf("usage: waitfor GLOB SIZE")
+		ts.Fatalf("usage: waitfor GLOB TEXT")
 	}
-	size, err := strconv.ParseInt(args[1], 10, 64)
-	ts.Check(err)
 	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
 		found, err := filepath.Glob(ts.MkAbs(args[0]))
 		ts.Check(err)
 		if len(found) > 0 {
-			if info, err := os.Stat(found[0]); err == nil && info.Size() >= size {
+			if data, err := os.ReadFile(found[0]); err == nil && bytes.Contains(data, []byte(args[1])) {
 				return
 			}
 		}
 	}
-	ts.Fatalf("no %s of %d bytes", args[0], size)
+	ts.Fatalf("no %s with %q", args[0], args[1])
 }
