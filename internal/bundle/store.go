@@ -35,7 +35,9 @@ func newFileStore(dir string, relieve func() bool) (*fileStore, error) {
 	return &fileStore{f: f, relieve: relieve}, nil
 }
 
-func spoolFile(dir string) (*os.File, error) {
+// namedSpoolFile makes a spool file that has a name for a moment, or on Windows until it is
+// closed.
+func namedSpoolFile(dir string) (*os.File, error) {
 	f, err := os.CreateTemp(dir, ".spool-*")
 	if err == nil && runtime.GOOS != "windows" {
 		os.Remove(f.Name())
