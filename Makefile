@@ -16,7 +16,7 @@ export CGO_ENABLED ?= 0
 .PHONY: help build run test test-race fuzz bench lint cross image clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## Build bin/periscope, one static binary
 	@go build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN) ./cmd/periscope
@@ -28,6 +28,8 @@ test: ## All tests: vet, every unit test, the race detector where there is a C c
 	@./hack/test-deps.sh
 	go vet ./...
 	go test -timeout 5m ./...
+	cd hack/image && go vet ./...
+	cd test/cluster && go vet ./... && go test -timeout 5m ./...
 	@if command -v gcc >/dev/null; then $(MAKE) --no-print-directory test-race; else echo "no C compiler: race tests left out"; fi
 
 test-race: ## The tests again under the race detector
@@ -57,6 +59,22 @@ image: ## The container image for amd64 and arm64 as bin/periscope.tar, without 
 	@for a in amd64 arm64; do GOOS=linux GOARCH=$$a go build -trimpath -ldflags '$(LDFLAGS)' -o bin/periscope-linux-$$a ./cmd/periscope || exit 1; done
 	cd hack/image && go run . -name $(IMAGE) -out ../../bin/periscope.tar linux/amd64=../../bin/periscope-linux-amd64 linux/arm64=../../bin/periscope-linux-arm64
 	@echo "bin/periscope.tar holds $(IMAGE)"
+
+BED := bin/bed
+NODES ?= 3
+
+.PHONY: cluster-up cluster-down cluster-status
+$(BED): $(wildcard test/cluster/*.go test/cluster/cmd/bed/*.go) $(shell find test/cluster/assets test/cluster/components -type f)
+	cd test/cluster && go build -o ../../$(BED) ./cmd/bed
+
+cluster-up: $(BED) ## A real Kubernetes of NODES (3) nodes on this machine, as root; see test/cluster
+	$(BED) up --nodes $(NODES)
+
+cluster-down: $(BED) ## End it, or what is left of it
+	$(BED) down
+
+cluster-status: $(BED) ## Its nodes, control plane and memory
+	$(BED) status
 
 clean: ## Remove what the other targets made
 	rm -rf bin .tools
