@@ -1,9 +1,7 @@
 package cli
 
 import (
-	"archive/zip"
 	"bytes"
-	"io"
 	"log/slog"
 	"path/filepath"
 	"strings"
@@ -70,20 +68,13 @@ func TestNamesAreMasked(t *testing.T) {
 	if code != exitDone {
 		t.Fatalf("exit code %d\n%s%s", code, &out, &errs)
 	}
-	zips, _ := filepath.Glob(filepath.Join(dir, "out/*/node-1/node-1.zip"))
-	z, err := zip.OpenReader(zips[0])
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, f := range z.File {
-		in, _ := f.Open()
-		data, _ := io.ReadAll(in)
+	for name, data := range unzip(t, collectedZip(t, dir)) {
 		for _, s := range []string{"hunter2hunter2", "LEAKLEAKLEAK"} {
-			if strings.Contains(f.Name, s) {
-				t.Errorf("in the entry's name: %s", f.Name)
+			if strings.Contains(name, s) {
+				t.Errorf("in the entry's name: %s", name)
 			}
 			if i := strings.Index(string(data), s); i >= 0 {
-				t.Errorf("in %s: %.100s", f.Name, data[max(0, i-40):])
+				t.Errorf("in %s: %.100s", name, data[max(0, i-40):])
 			}
 		}
 	}
@@ -98,16 +89,9 @@ func TestLogCutInsideAKey(t *testing.T) {
 	hostFile(t, dir, "var/log/syslog", strings.Repeat("old\n", 1000)+key+tail)
 	var out, errs bytes.Buffer
 	Main(t.Context(), []string{"periscope", "collect", "--local", "--host-root", dir, "--dir", filepath.Join(dir, "out"), "--collectors", "nodelogs"}, Streams{nil, &out, &errs})
-	zips, _ := filepath.Glob(filepath.Join(dir, "out/*/node-1/node-1.zip"))
-	z, err := zip.OpenReader(zips[0])
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, f := range z.File {
-		in, _ := f.Open()
-		data, _ := io.ReadAll(in)
+	for name, data := range unzip(t, collectedZip(t, dir)) {
 		if n := bytes.Count(data, []byte("LEAK")); n > 0 {
-			t.Errorf("%s (%d bytes) begins with %d pieces of a private key: %.80q", f.Name, len(data), n, data)
+			t.Errorf("%s (%d bytes) begins with %d pieces of a private key: %.80q", name, len(data), n, data)
 		}
 	}
 }

@@ -67,39 +67,53 @@ func TestNoPlantedSecretIsInTheBundle(t *testing.T) {
 	if code != exitDone {
 		t.Fatalf("exit code %d\n%s%s", code, &out, &errs)
 	}
-	zips, err := filepath.Glob(filepath.Join(dir, "out/*/node-1/node-1.zip"))
-	if err != nil || len(zips) != 1 {
-		t.Fatal(zips, err)
-	}
-	z, err := zip.OpenReader(zips[0])
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer z.Close()
-	raw, err := os.ReadFile(zips[0])
+	path := collectedZip(t, dir)
+	raw, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	noLeak(t, "the bytes of the zip", raw)
 	noLeak(t, "the summary", append(out.Bytes(), errs.Bytes()...))
-	var sizes = map[string]uint64{}
+	files := unzip(t, path)
+	for name, data := range files {
+		noLeak(t, name, data)
+	}
+	for _, name := range []string{"nodelogs/var_log_syslog", "nodelogs/var_log_cloud-init.log", "nodelogs/var_log_waagent.log", "podlogs/ns_pod_uid/app/0.log"} {
+		if len(files[name]) == 0 {
+			t.Errorf("%s was not collected", name)
+		}
+	}
+}
+
+// collectedZip is the one bundle of node-1 below dir/out.
+func collectedZip(t *testing.T, dir string) string {
+	t.Helper()
+	zips, err := filepath.Glob(filepath.Join(dir, "out/*/node-1/node-1.zip"))
+	if err != nil || len(zips) != 1 {
+		t.Fatal(zips, err)
+	}
+	return zips[0]
+}
+
+// unzip returns all files of an archive by name, read by archive/zip.
+func unzip(t *testing.T, path string) map[string][]byte {
+	t.Helper()
+	z, err := zip.OpenReader(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer z.Close()
+	files := map[string][]byte{}
 	for _, f := range z.File {
 		in, err := f.Open()
 		if err != nil {
 			t.Fatal(err)
 		}
-		data, err := io.ReadAll(in)
-		if err != nil {
-			t.Fatal(err)
-		}
-		noLeak(t, f.Name, data)
-		sizes[f.Name] = f.UncompressedSize64
-	}
-	for _, name := range []string{"nodelogs/var_log_syslog", "nodelogs/var_log_cloud-init.log", "nodelogs/var_log_waagent.log", "podlogs/ns_pod_uid/app/0.log"} {
-		if sizes[name] == 0 {
-			t.Errorf("%s was not collected", name)
+		if files[f.Name], err = io.ReadAll(in); err != nil {
+			t.Fatalf("%s: %v", f.Name, err)
 		}
 	}
+	return files
 }
 
 func noLeak(t *testing.T, name string, data []byte) {

@@ -82,7 +82,8 @@ func Make(ctx context.Context, r Request) (*Bundle, error) {
 	}
 	made := &Bundle{Finished: finished, Manifest: m}
 	if finished.Path != "" {
-		made.LayoutErr = r.lay(made)
+		// What was collected before Ctrl-C is unpacked all the same.
+		made.LayoutErr = r.lay(context.WithoutCancel(ctx), made)
 	}
 	return made, nil
 }
@@ -108,12 +109,12 @@ func (r *Request) collect(ctx context.Context, w *bundle.Writer) []collect.Resul
 }
 
 // lay brings the bundle into its layout, and puts a copy of the manifest beside the zip.
-func (r *Request) lay(made *Bundle) error {
+func (r *Request) lay(ctx context.Context, made *Bundle) error {
 	f, err := os.Open(made.Path)
 	if err != nil {
 		return err
 	}
-	err = r.unpack(f, made)
+	err = r.unpack(ctx, f, made)
 	f.Close()
 	if err == nil && r.Layout == Files {
 		if err = os.Remove(made.Path); err == nil {
@@ -123,7 +124,7 @@ func (r *Request) lay(made *Bundle) error {
 	return err
 }
 
-func (r *Request) unpack(f *os.File, made *Bundle) error {
+func (r *Request) unpack(ctx context.Context, f *os.File, made *Bundle) error {
 	b, err := bundle.Open(f, made.Size)
 	if err != nil {
 		return err
@@ -131,8 +132,7 @@ func (r *Request) unpack(f *os.File, made *Bundle) error {
 	if r.Layout == Zip || r.Layout == "" {
 		return copyManifest(b, r.Dir)
 	}
-	// Not the run's context: what was collected before Ctrl-C is unpacked all the same.
-	if err := bundle.Extract(context.Background(), b, r.Dir, unpackLimit(&made.Manifest)); err != nil {
+	if err := bundle.Extract(ctx, b, r.Dir, unpackLimit(&made.Manifest)); err != nil {
 		return fmt.Errorf("unpack %s: %w", made.Path, err)
 	}
 	made.Dir = r.Dir
